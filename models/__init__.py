@@ -1,1 +1,1 @@
-"""The model library: names, manifests, blobs, downloads and file headers. Knows no engine and no MLX."""
+"""The model library: names, manifests, blobs, downloads, file headers. No engine and no MLX."""

@@ -1,12 +1,12 @@
 """Errors a user can cause, each with what was received, what would be accepted and what to do.
 
-    UserError
-    ├── InvalidInput        a value, option or request that cannot be accepted
-    │   └── InvalidModelFile    a file that is damaged, truncated or of another kind
-    ├── NotFound            a name or path that leads nowhere
-    ├── Unsupported         valid, but nothing here can do it
-    ├── Busy                not at the moment: queue full, port taken, out of memory
-    └── StorageError        the disk or its permissions are in the way
+UserError
+├── InvalidInput        a value, option or request that cannot be accepted
+│   └── InvalidModelFile    a file that is damaged, truncated or of another kind
+├── NotFound            a name or path that leads nowhere
+├── Unsupported         valid, but nothing here can do it
+├── Busy                not at the moment: queue full, port taken, out of memory
+└── StorageError        the disk or its permissions are in the way
 """
 
 
