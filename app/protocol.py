@@ -1,0 +1,224 @@
+"""What the daemon and a worker process say to each other: one JSON object per line.
+
+The daemon writes messages to the worker's standard input, the worker writes events to its standard
+output. `Load` comes first, and once; `Ready` or `Failed` answers it. Each `Generate` is answered by
+`Started`, any number of `Progress` and `Delta`, then `Done` or `Failed`. `Abort` has no answer. The
+end of its input ends the worker.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.request import Grammar, RequestStats, SamplingParams
+from models import errors
+from models.errors import UserError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Load:
+    """The model, by its name or path in the library at `library`, and how much it may use."""
+
+    model: str
+    library: str
+    adapter: str | None = None
+    max_context_tokens: int | None = None
+    kv_cache_bytes: int | None = None
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Generate:
+    """One answer. The prompt is `messages` through the chat template, or token ids, then text."""
+
+    id: str
+    messages: Sequence[Json] | None = None
+    tools: Sequence[Json] | None = None
+    think: bool | str | None = None
+    prompt: str = ""
+    """Verbatim, when there are no messages."""
+    prompt_token_ids: Sequence[int] = ()
+    """Verbatim, before `prompt`."""
+    sampling: SamplingParams = SamplingParams()
+    grammar: Grammar | None = None
+    stop: Sequence[str] = ()
+    priority: int = 0
+    max_context_tokens: int | None = None
+    """Prompt and answer together; None: what the model holds."""
+    resumed_token_ids: Sequence[int] = ()
+    """Output that an earlier worker gave before it died; the answer goes on behind it."""
+    return_prompt_ids: bool = False
+
+
+@dataclass(frozen=True)
+class Abort:
+    """Forget a request; its blocks are free at once."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Tokenize:
+    """Answered by `Tokenized`."""
+
+    id: str
+    text: str
+    add_special: bool = True
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Answered by `Embedded`, one vector for each text."""
+
+    id: str
+    texts: Sequence[str]
+    truncate: bool = True
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """Finish nothing more and exit."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The model is loaded."""
+
+    context_length: int
+    trained_context_length: int
+    weight_bytes: int
+    kv_bytes: int
+    load_s: float
+    supports_tools: bool = False
+    supports_thinking: bool = False
+
+
+@dataclass(frozen=True)
+class Started:
+    """The prompt is queued."""
+
+    id: str
+    num_prompt_tokens: int
+    prompt_token_ids: Sequence[int] = ()
+    """Given when asked for."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of the prompt's tokens are computed."""
+
+    id: str
+    num_computed_tokens: int
+
+
+@dataclass(frozen=True)
+class Delta:
+    """More of the answer; `token_ids` are the tokens behind it, and may come before any text."""
+
+    id: str
+    token_ids: Sequence[int] = ()
+    content: str = ""
+    thinking: str = ""
+    tool_calls: Sequence[Json] = ()
+    """Each `{"name": str, "arguments": dict}`."""
+    logprobs: Sequence[Json] = ()
+    """Each `{"token", "bytes", "logprob", "top_logprobs": [{"token", "bytes", "logprob"}]}`."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The answer is complete."""
+
+    id: str
+    finish_reason: str
+    stats: RequestStats
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """Token ids of a `Tokenize`."""
+
+    id: str
+    token_ids: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of an `Embed`, each of length one."""
+
+    id: str
+    vectors: Sequence[Sequence[float]]
+    num_prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A request, or without id the load, ended with an error a user can cause."""
+
+    id: str | None
+    kind: str
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: UserError, request_id: str | None = None) -> "Failed":
+        """What carries `error` across."""
+        return cls(request_id, type(error).__name__, error.message, error.hint)
+
+    @property
+    def error(self) -> UserError:
+        """The error on this side; of the plain kind when its class is not known."""
+        known = getattr(errors, self.kind, UserError)
+        assert issubclass(known, UserError)
+        return known(self.message, hint=self.hint)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The engine's counts, sent at most once a second while it works and when it falls idle."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+Message = Load | Generate | Abort | Tokenize | Embed | Shutdown
+Event = Ready | Started | Progress | Delta | Done | Tokenized | Embedded | Failed | Metrics
+RequestEvent = Started | Progress | Delta | Done | Tokenized | Embedded | Failed
+
+_KINDS: dict[str, type[Message | Event]] = {
+    kind.__name__: kind
+    for kind in (
+        *(Load, Generate, Abort, Tokenize, Embed, Shutdown),
+        *(Ready, Started, Progress, Delta, Done, Tokenized, Embedded, Failed, Metrics),
+    )
+}
+
+
+def format_line(message: Message | Event) -> bytes:
+    """One line, its end included; `parse_line` reads it back."""
+    fields = {"is": type(message).__name__, **vars(message)}
+    return (
+        json.dumps(fields, separators=(",", ":"), ensure_ascii=False, default=vars).encode(
+            "utf-8", "surrogatepass"
+        )
+        + b"\n"
+    )
+
+
+def parse_line(line: bytes) -> Message | Event:
+    """The message or event that a line holds."""
+    fields = json.loads(line.decode("utf-8", "surrogatepass"))
+    kind = _KINDS[fields.pop("is")]
+    if kind is Generate:
+        fields["sampling"] = _parse_sampling(fields["sampling"])
+        fields["grammar"] = fields["grammar"] and Grammar(**fields["grammar"])
+    elif kind is Done:
+        fields["stats"] = RequestStats(**fields["stats"])
+    return kind(**fields)
+
+
+def _parse_sampling(fields: Json) -> SamplingParams:
+    bias = {int(token_id): value for token_id, value in fields.pop("logit_bias").items()}
+    return SamplingParams(**fields, logit_bias=bias)
