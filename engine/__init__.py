@@ -1,1 +1,1 @@
-"""Tokens in, tokens out: requests, scheduling, paged KV cache, sampling, loading. No HTTP, no terminal."""
+"""Tokens in, tokens out: scheduling, paged KV cache, sampling. No HTTP, no terminal."""

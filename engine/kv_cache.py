@@ -1,0 +1,154 @@
+"""The memory behind the blocks: one pool a layer, and the cache object each layer sees.
+
+The networks are mlx-lm's, written for one cache a sequence. Here every token is a batch row of its
+own, `ids [T, 1]`, so `offset` is one position a row, and the attention call finds the sequences
+again through the step's batch.
+"""
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.batch import Batch, slot_mapping
+from metal_kernels.kv_cache import kv_write, make_pool
+from metal_kernels.paged_attention import paged_attention
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """What one attention layer keeps for a token."""
+
+    num_kv_heads: int
+    key_size: int
+    value_size: int
+
+    def token_bytes(self, dtype: mx.Dtype) -> int:
+        """Bytes of one token's key and value."""
+        return int(self.num_kv_heads * (self.key_size + self.value_size) * dtype.size)
+
+
+class LayerCache:
+    """One layer's keys and values of all sequences, in the shape mlx-lm's attention expects."""
+
+    def __init__(self, pool: mx.array, window: int | None) -> None:
+        self.pool = pool
+        self.window = window
+        self.batch: Batch | None = None
+
+    @property
+    def offset(self) -> mx.array:
+        """Rope position of each row, [T]."""
+        assert self.batch is not None
+        return self.batch.positions
+
+    def make_mask(self, *_args: object, **_kwargs: object) -> None:
+        """No mask: causality and window follow from positions inside the kernel."""
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Write this step's keys and values [T, K, 1, D] to their slots, in place."""
+        assert self.batch is not None
+        self.pool = kv_write(self.pool, self.batch.slots, keys[:, :, 0], values[:, :, 0])
+        return keys, values
+
+    def attend(
+        self,
+        queries: mx.array,
+        scale: float,
+        sinks: mx.array | None = None,
+        soft_cap: float | None = None,
+    ) -> mx.array:
+        """Attention of [T, H, 1, D] over each row's own sequence."""
+        assert self.batch is not None
+        out = paged_attention(
+            queries[:, :, 0],
+            self.pool,
+            block_tables=self.batch.block_tables,
+            query_starts=self.batch.query_starts,
+            context_lens=self.batch.context_lens,
+            scale=scale,
+            window=self.window,
+            sinks=sinks,
+            soft_cap=soft_cap,
+        )
+        return out[:, :, None]
+
+
+class ProbeCache(LayerCache):
+    """Stands in for a layer's cache once, to learn its shape; nothing is computed."""
+
+    def __init__(self) -> None:
+        super().__init__(mx.zeros((0,)), None)
+        self.shape: LayerShape | None = None
+
+    @property
+    def offset(self) -> mx.array:
+        """One row at the first position."""
+        return mx.zeros((1,), mx.int32)
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Note the shapes."""
+        self.shape = LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1])
+        return keys, values
+
+    def attend(
+        self,
+        queries: mx.array,
+        scale: float,
+        sinks: mx.array | None = None,
+        soft_cap: float | None = None,
+    ) -> mx.array:
+        """Zeros in the shape of the result."""
+        del scale, sinks, soft_cap
+        assert self.shape is not None
+        return mx.zeros((*queries.shape[:-1], self.shape.value_size), queries.dtype)
+
+
+def probe_layers(network: nn.Module) -> list[LayerShape]:
+    """What each layer will cache, from one lazy pass that is never evaluated."""
+    caches = [ProbeCache() for _ in network.layers]
+    network(mx.zeros((1, 1), mx.int32), cache=caches)
+    shapes = [cache.shape for cache in caches]
+    assert all(shapes), "a layer did not ask for its cache"
+    return [shape for shape in shapes if shape]
+
+
+class KVCache:
+    """All layers' pools: `num_blocks` blocks of `block_size` tokens each."""
+
+    def __init__(
+        self,
+        shapes: list[LayerShape],
+        windows: list[int | None],
+        *,
+        num_blocks: int,
+        block_size: int,
+        dtype: mx.Dtype,
+    ) -> None:
+        self.block_size = block_size
+        self.num_bytes = num_blocks * block_size * sum(s.token_bytes(dtype) for s in shapes)
+        self.layers = [
+            LayerCache(
+                make_pool(num_blocks, s.num_kv_heads, block_size, s.key_size, s.value_size, dtype),
+                window,
+            )
+            for s, window in zip(shapes, windows, strict=True)
+        ]
+
+    def begin_step(self, batch: Batch) -> None:
+        """Let every layer see the step's positions, slots and block tables."""
+        for layer in self.layers:
+            layer.batch = batch
+
+    def copy_blocks(self, copies: tuple[tuple[int, int], ...]) -> None:
+        """Copy whole blocks, in order: a later copy may read what an earlier one wrote."""
+        for source, target in copies:
+            slots = mx.array(slot_mapping([target], 0, self.block_size, self.block_size), mx.int32)
+            for layer in self.layers:
+                keys, values = (layer.pool[source, :, i].swapaxes(0, 1) for i in (0, 1))
+                layer.pool = kv_write(layer.pool, slots, keys, values)
+
+    @property
+    def pools(self) -> list[mx.array]:
+        """Every layer's memory."""
+        return [layer.pool for layer in self.layers]

@@ -1,0 +1,105 @@
+"""mlx-lm's network classes, with parts of ours swapped in.
+
+The zoo is about 110 families that others keep. We take a family's module tree and replace the
+attention call by the paged one, and let the head see only the rows that are sampled.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, cast
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.kv_cache import LayerCache
+from models.errors import Unsupported
+
+RENAMED_FAMILIES = {"mistral": "llama"}
+"""Families that mlx-lm serves with another's classes."""
+
+NOT_FAMILIES = {"activations", "base", "cache", "rope_utils", "ssm", "switch_layers"}
+"""Modules of the zoo that hold parts, not a network."""
+
+
+def _zoo(name: str) -> ModuleType:
+    """A module of `mlx_lm.models`, without running `mlx_lm/__init__`.
+
+    That imports transformers, 1.5 s of start-up that nothing here needs.
+    """
+    if "mlx_lm" not in sys.modules:
+        spec = importlib.util.find_spec("mlx_lm")
+        assert spec is not None
+        package = ModuleType("mlx_lm")
+        package.__path__ = list(spec.submodule_search_locations or ())
+        sys.modules["mlx_lm"] = package
+    return importlib.import_module(f"mlx_lm.models.{name}")
+
+
+def build_network(config: Mapping[str, Any]) -> nn.Module:
+    """The module tree of a config, weights still unset.
+
+    Raises:
+        Unsupported: mlx-lm has no such `model_type`.
+    """
+    model_type = str(config["model_type"])
+    family = RENAMED_FAMILIES.get(model_type, model_type).replace("-", "_")
+    try:
+        module = _zoo(family)
+    except ModuleNotFoundError as error:
+        if error.name != f"mlx_lm.models.{family}":
+            raise
+        raise Unsupported(
+            f"model type {model_type!r} is not known here",
+            hint=f"known types: {', '.join(known_families())}",
+        ) from error
+    if hasattr(module, "scaled_dot_product_attention"):
+        module.scaled_dot_product_attention = attention
+    network = cast(nn.Module, module.Model(module.ModelArgs.from_dict(config)))
+    _sample_rows_only(network)
+    return network
+
+
+def known_families() -> list[str]:
+    """Every family of mlx-lm's zoo."""
+    _zoo("base")
+    found = pkgutil.iter_modules(sys.modules["mlx_lm.models"].__path__)
+    return sorted({module.name for module in found} - NOT_FAMILIES)
+
+
+def attention(
+    queries: mx.array,
+    keys: mx.array,
+    values: mx.array,
+    cache: object,
+    scale: float,
+    mask: mx.array | str | None,
+    sinks: mx.array | None = None,
+) -> mx.array:
+    """Takes the place of mlx-lm's function of that name: paged where the cache is."""
+    if isinstance(cache, LayerCache):
+        return cache.attend(queries, scale, sinks)
+    return mx.fast.scaled_dot_product_attention(
+        queries, keys, values, scale=scale, mask=mask, sinks=sinks
+    )
+
+
+def _sample_rows_only(network: nn.Module) -> None:
+    """Cut the hidden states to the sampled rows before the head multiplies them.
+
+    The head is the largest matrix, and in prefill all rows but the last would be thrown away.
+    """
+    inner = network.model
+    inner_class: Any = type(inner)
+
+    class SampledRows(inner_class):  # type: ignore[misc]
+        def __call__(self, *args: Any, **kwargs: Any) -> mx.array:
+            hidden: mx.array = super().__call__(*args, **kwargs)
+            cache = kwargs.get("cache", args[1] if len(args) > 1 else None)
+            batch = cache[0].batch if cache and isinstance(cache[0], LayerCache) else None
+            return hidden if batch is None else hidden[batch.sample_rows]
+
+    inner.__class__ = SampledRows

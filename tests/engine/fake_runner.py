@@ -1,0 +1,44 @@
+"""A network of a few lines for engine tests: it really reads the cache through the block tables.
+
+Its memory holds token ids. The next token's logits follow from a hash of the whole context as read
+back from there, so a wrong slot, a stale block or a lost copy changes the text.
+"""
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.batch import slot_mapping
+from engine.scheduler import SchedulerOutput
+
+
+class FakeRunner:
+    def __init__(self, num_blocks: int, block_size: int, vocab_size: int = 7) -> None:
+        self.kv_cache = SimpleNamespace(num_bytes=0)
+        self.num_rows_run: list[int] = []
+        self._block_size = block_size
+        self._vocab_size = vocab_size
+        self._memory = np.full(num_blocks * block_size, -1)
+
+    def run(self, output: SchedulerOutput) -> NDArray[np.float32]:
+        size = self._block_size
+        for source, target in output.copies:
+            self._memory[target * size :][:size] = self._memory[source * size :][:size]
+        rows = []
+        for item in output.scheduled:
+            table = item.sequence.block_table
+            token_ids = item.token_ids + item.draft_token_ids
+            end = item.start + len(token_ids)
+            self._memory[slot_mapping(table, item.start, end, size)] = token_ids
+            first = end - len(item.draft_token_ids) if item.samples else end + 1
+            for stop in range(first, end + 1):
+                rows.append(self._logits(self._memory[slot_mapping(table, 0, stop, size)]))
+        self.num_rows_run.append(sum(i.num_scheduled_tokens for i in output.scheduled))
+        return np.array(rows, np.float32).reshape(-1, self._vocab_size)
+
+    def _logits(self, context: NDArray[np.int64]) -> NDArray[np.float32]:
+        assert (context >= 0).all(), "read a slot that nobody wrote"
+        digest = hashlib.sha256(context[-40:].tobytes() + bytes([len(context) % 5])).digest()
+        return np.frombuffer(digest, np.uint8)[: self._vocab_size].astype(np.float32) / 40
