@@ -1,0 +1,157 @@
+"""File contents by their sha256: each stored once, whole or not at all.
+
+    blobs/sha256-<hex>              the content; a symbolic link when it is used in place elsewhere
+    partial/<hex or oid>            a download under way, with its `.progress` and `.lock`
+    pins/<random>                   the digests that a running pull or create still needs
+
+A digest that somebody has pinned is never removed, so a pull may finish one file, wait for the
+next and only then point a name at both. The pin's file is locked while its owner lives: what a
+killed process leaves behind counts for nothing.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from models.disk import disk_errors, link_or_copy, locked, sync_directory
+from models.errors import InvalidInput
+from models.manifest import is_digest
+
+
+def parse_digest(text: str) -> str:
+    """`sha256:<hex>`; also accepts `sha256-<hex>` and bare hex, as REST clients write them.
+
+    Raises:
+        InvalidInput: anything else.
+    """
+    digest = text.lower().replace("-", ":", 1)
+    if not digest.startswith("sha256:"):
+        digest = f"sha256:{digest}"
+    if not is_digest(digest):
+        raise InvalidInput(f"invalid digest {text!r}: sha256: and 64 hex digits are accepted")
+    return digest
+
+
+def hash_file(path: Path) -> str:
+    """The digest of a file's content."""
+    with disk_errors(path), path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+class BlobStore:
+    """The contents below `root`. Safe to use from several threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.partial_dir = root / "partial"
+        self._blob_dir = root / "blobs"
+        self._pin_dir = root / "pins"
+
+    def path(self, digest: str) -> Path:
+        """Where the content of `digest` is or would be."""
+        return self._blob_dir / digest.replace(":", "-", 1)
+
+    def has(self, digest: str) -> bool:
+        """The content is here, or where its link points."""
+        return self.path(digest).is_file()
+
+    def adopt(self, partial: Path, digest: str) -> None:
+        """Move a file whose content was verified to be `digest` into the store."""
+        target = self.path(digest)
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+            sync_directory(target.parent)
+
+    def add_link(self, source: Path, digest: str) -> None:
+        """Store a verified file by hard link, or by copy where there are none."""
+        target = self.path(digest)
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.is_file():
+                target.unlink(missing_ok=True)
+                link_or_copy(source, target)
+                sync_directory(target.parent)
+
+    def add_reference(self, source: Path, digest: str) -> None:
+        """Use a verified file where it is, by symbolic link; it vanishes when its owner goes."""
+        target = self.path(digest)
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.is_file():
+                target.unlink(missing_ok=True)
+                target.symlink_to(source.resolve())
+                sync_directory(target.parent)
+
+    def write(self, chunks: Iterable[bytes], *, expected: str | None = None) -> tuple[str, int]:
+        """Store content that arrives in pieces; its digest and size in bytes.
+
+        Raises:
+            InvalidInput: the content is not `expected`; nothing is kept.
+        """
+        aside = self.partial_dir / f"upload-{secrets.token_hex(8)}"
+        hasher, size_bytes = hashlib.sha256(), 0
+        with disk_errors(aside):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with aside.open("xb") as file:
+                    for chunk in chunks:
+                        hasher.update(chunk)
+                        size_bytes += file.write(chunk)
+                digest = f"sha256:{hasher.hexdigest()}"
+                if expected not in (None, digest):
+                    raise InvalidInput(f'digest mismatch, expected "{expected}", got "{digest}"')
+                if not self.has(digest):
+                    self.adopt(aside, digest)
+            finally:
+                aside.unlink(missing_ok=True)
+        return digest, size_bytes
+
+    def remove(self, digest: str) -> int:
+        """Forget a content; the bytes that this frees here, 0 for a link or nothing."""
+        path = self.path(digest)
+        if path.is_symlink() or not path.exists():
+            size_bytes = 0
+        else:
+            status = path.stat()
+            size_bytes = status.st_size if status.st_nlink == 1 else 0
+        path.unlink(missing_ok=True)
+        return size_bytes
+
+    def digests(self) -> Iterator[str]:
+        """Every stored content."""
+        if self._blob_dir.is_dir():
+            for path in self._blob_dir.iterdir():
+                digest = path.name.replace("-", ":", 1)
+                if is_digest(digest):
+                    yield digest
+
+    @contextmanager
+    def pinned(self, digests: Iterable[str], guard: Path) -> Iterator[None]:
+        """Keep these contents from being removed until the block ends.
+
+        `guard` is the lock under which removals happen: once this has it, a content is either
+        gone already or safe.
+        """
+        pin = self._pin_dir / secrets.token_hex(8)
+        with ExitStack() as held:
+            with disk_errors(pin), locked(guard):
+                held.enter_context(locked(pin))
+                pin.write_text("\n".join(digests))
+            held.callback(pin.unlink, missing_ok=True)
+            yield
+
+    def pinned_digests(self) -> set[str]:
+        """What living processes need; drops the pins of dead ones. Call under the guard."""
+        found: set[str] = set()
+        if not self._pin_dir.is_dir():
+            return found
+        for pin in self._pin_dir.iterdir():
+            with locked(pin, wait=False) as orphaned:
+                if orphaned:
+                    pin.unlink(missing_ok=True)
+                else:
+                    found.update(pin.read_text().split())
+        return found

@@ -1,0 +1,292 @@
+"""What a model is, read from its own files: for `show`, listings and manifests."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import InvalidModelFile
+from models.files import ModelFiles
+from models.ggml_types import FILE_TYPES
+from models.gguf import GGUFFile, read_gguf
+from models.manifest import Details
+from models.safetensors import SafetensorsFiles, open_safetensors
+
+_MAX_INLINE_ITEMS = 5
+_EMBEDDING_ARCHITECTURES = frozenset(
+    {"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "gemma-embedding", "xlm-roberta"}
+)
+_TOOL_MARKS = ("tools", "tool_calls", ".Tools")
+_THINKING_MARKS = (
+    "enable_thinking",
+    "reasoning_content",
+    "<think>",
+    "</think>",
+    "[THINK]",
+    "reasoning_effort",
+    ".Thinking",
+)
+_LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "license.txt")
+
+
+@dataclass(frozen=True)
+class TensorSummary:
+    """One tensor as `show --tensors` prints it."""
+
+    name: str
+    quantization: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelDetails:
+    """Everything `show` can say of a model. `metadata` has GGUF's keys for either format."""
+
+    details: Details
+    parameter_count: int
+    total_bytes: int
+    template: str | None
+    license: str | None
+    metadata: Mapping[str, Any]
+    tensors: tuple[TensorSummary, ...]
+
+    def model_info(self, *, verbose: bool = False) -> dict[str, Any]:
+        """`metadata` for JSON, as Ollama's /api/show gives it.
+
+        Without the name and the chat template; arrays of more than 5 items are empty unless
+        `verbose`.
+        """
+        hidden = ("general.name", "tokenizer.chat_template")
+        info = {
+            key: _to_json(value, verbose)
+            for key, value in self.metadata.items()
+            if key not in hidden
+        }
+        return info | {"general.parameter_count": self.parameter_count}
+
+
+def describe(files: ModelFiles) -> ModelDetails:
+    """Read the headers and say what the model is.
+
+    Raises:
+        InvalidModelFile: a file is damaged, or says nothing of its architecture.
+    """
+    return _describe_gguf(files) if files.format == "gguf" else _describe_mlx(files)
+
+
+def summarize(files: ModelFiles) -> Details:
+    """What of `describe` goes into the manifest."""
+    return describe(files).details
+
+
+def format_count(count: int) -> str:
+    """A number of parameters as model cards write it.
+
+    >>> format_count(8_030_261_248), format_count(134_515_008)
+    ('8.0B', '134.52M')
+    """
+    for limit, suffix, digits in ((10**9, "B", 1), (10**6, "M", 2), (10**3, "K", 2)):
+        if count >= limit:
+            return f"{count / limit:.{digits}f}{suffix}"
+    return str(count)
+
+
+def find_capabilities(architecture: str, template: str | None, *, pooled: bool) -> tuple[str, ...]:
+    """What the model can be asked for, in Ollama's words."""
+    if pooled or architecture in _EMBEDDING_ARCHITECTURES:
+        return ("embedding",)
+    found = ["completion"]
+    if template is not None:
+        if any(mark in template for mark in _TOOL_MARKS):
+            found.append("tools")
+        if any(mark in template for mark in _THINKING_MARKS):
+            found.append("thinking")
+    return tuple(found)
+
+
+def _describe_gguf(files: ModelFiles) -> ModelDetails:
+    gguf = read_gguf(files.paths[0])
+    metadata = gguf.metadata
+    architecture = metadata.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise InvalidModelFile(f"{files.paths[0]}: general.architecture is missing")
+    template = files.template or _text(metadata.get("tokenizer.chat_template"))
+    parameter_count = sum(tensor.num_parameters for tensor in gguf.tensors.values())
+    pooled = metadata.get(f"{architecture}.pooling_type", 0) not in (0, None)
+    details = Details(
+        architecture=architecture,
+        parameter_count=format_count(parameter_count),
+        quantization=_gguf_label(gguf),
+        context_length=_whole(metadata.get(f"{architecture}.context_length")),
+        embedding_length=_whole(metadata.get(f"{architecture}.embedding_length")),
+        capabilities=find_capabilities(architecture, template, pooled=pooled),
+    )
+    return ModelDetails(
+        details=details,
+        parameter_count=parameter_count,
+        total_bytes=gguf.total_bytes,
+        template=template,
+        license=files.license or _text(metadata.get("general.license")),
+        metadata=metadata,
+        tensors=tuple(
+            TensorSummary(tensor.name, tensor.quantization, tensor.shape)
+            for tensor in gguf.tensors.values()
+        ),
+    )
+
+
+def _gguf_label(gguf: GGUFFile) -> str:
+    """The file's own label, else the format that most bytes are in."""
+    file_type = gguf.metadata.get("general.file_type")
+    if isinstance(file_type, int) and file_type in FILE_TYPES:
+        return FILE_TYPES[file_type]
+    num_bytes: Counter[str] = Counter()
+    for tensor in gguf.tensors.values():
+        num_bytes[tensor.quantization] += tensor.num_bytes
+    return num_bytes.most_common(1)[0][0] if num_bytes else "unknown"
+
+
+def _describe_mlx(files: ModelFiles) -> ModelDetails:
+    assert files.directory is not None
+    config = read_json_object(files.directory / "config.json")
+    architecture = config.get("model_type")
+    if not isinstance(architecture, str):
+        raise InvalidModelFile(f"{files.directory / 'config.json'}: model_type is missing")
+    text_config = config.get("text_config")
+    text = config | text_config if isinstance(text_config, dict) else config
+    weights = open_safetensors(files.directory)
+    parameter_count = _count_mlx(weights, config)
+    template = files.template or read_chat_template(files.directory)
+    details = Details(
+        architecture=architecture,
+        parameter_count=format_count(parameter_count),
+        quantization=_mlx_label(weights, config),
+        context_length=_whole(text.get("max_position_embeddings")),
+        embedding_length=_whole(text.get("hidden_size")),
+        capabilities=find_capabilities(architecture, template, pooled=False),
+    )
+    return ModelDetails(
+        details=details,
+        parameter_count=parameter_count,
+        total_bytes=weights.total_bytes,
+        template=template,
+        license=files.license or _read_license(files.directory),
+        metadata=_mlx_metadata(architecture, text),
+        tensors=tuple(
+            TensorSummary(tensor.name, tensor.dtype, tensor.shape)
+            for tensor in weights.tensors.values()
+        ),
+    )
+
+
+def _mlx_metadata(architecture: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """config.json in GGUF's keys, for clients that read `<architecture>.context_length`."""
+    names = {
+        "context_length": "max_position_embeddings",
+        "embedding_length": "hidden_size",
+        "block_count": "num_hidden_layers",
+        "feed_forward_length": "intermediate_size",
+        "attention.head_count": "num_attention_heads",
+        "attention.head_count_kv": "num_key_value_heads",
+        "vocab_size": "vocab_size",
+    }
+    found = {f"{architecture}.{key}": config[name] for key, name in names.items() if name in config}
+    return {"general.architecture": architecture, **found}
+
+
+def _quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    found = config.get("quantization") or config.get("quantization_config") or {}
+    return found if isinstance(found, dict) else {}
+
+
+def _count_mlx(weights: SafetensorsFiles, config: Mapping[str, Any]) -> int:
+    """Weights before packing: a packed matrix has one scale for each group of a row."""
+    quantization = _quantization_of(config)
+    total = 0
+    for name, tensor in weights.tensors.items():
+        module, _, part = name.rpartition(".")
+        scales = weights.tensors.get(f"{module}.scales")
+        count = 1
+        for size in tensor.shape:
+            count *= size
+        if scales is None:
+            total += count
+        elif part == "weight" and tensor.shape and scales.shape:
+            own = quantization.get(module)
+            group_size = _whole((own if isinstance(own, dict) else quantization).get("group_size"))
+            rows = count // max(tensor.shape[-1], 1)
+            total += rows * scales.shape[-1] * (group_size or 64)
+        elif part not in ("scales", "biases"):
+            total += count
+    return total
+
+
+def _mlx_label(weights: SafetensorsFiles, config: Mapping[str, Any]) -> str:
+    quantization = _quantization_of(config)
+    mode = quantization.get("mode", "affine")
+    if mode != "affine":
+        return str(mode)
+    if "bits" in quantization:
+        return f"{quantization['bits']}-bit"
+    num_bytes: Counter[str] = Counter()
+    for tensor in weights.tensors.values():
+        num_bytes[tensor.dtype] += tensor.num_bytes
+    return num_bytes.most_common(1)[0][0] if num_bytes else "unknown"
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        InvalidModelFile: it cannot be read, or is something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidModelFile(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidModelFile(f"{path}: a JSON object is accepted, not {type(found).__name__}")
+    return found
+
+
+def read_chat_template(directory: Path) -> str | None:
+    """The Jinja template of a model directory: its own file, else in tokenizer_config.json."""
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    path = directory / "tokenizer_config.json"
+    template = read_json_object(path).get("chat_template") if path.is_file() else None
+    if isinstance(template, list):
+        named = {
+            entry.get("name"): entry.get("template")
+            for entry in template
+            if isinstance(entry, dict)
+        }
+        template = named.get("default")
+    return _text(template)
+
+
+def _read_license(directory: Path) -> str | None:
+    for name in _LICENSE_FILES:
+        if (directory / name).is_file():
+            return (directory / name).read_text(encoding="utf-8", errors="replace")
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _to_json(value: Any, verbose: bool) -> Any:
+    items = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(items, list) and len(items) > _MAX_INLINE_ITEMS and not verbose:
+        return []
+    return items

@@ -1,0 +1,98 @@
+"""Whole-or-nothing writes, locks between processes and disk errors said in the user's words."""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from models.errors import StorageError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "Free some space; `localllm df` shows what takes it."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space."),
+    errno.EACCES: ("permission denied", "Check who owns it, or set LOCALLLM_HOME elsewhere."),
+    errno.EPERM: ("not permitted", "Check who owns it, or set LOCALLLM_HOME elsewhere."),
+    errno.EROFS: ("the file system is read-only", "Set LOCALLLM_HOME to a writable directory."),
+    errno.ENOTDIR: ("part of the path is a file", "Set LOCALLLM_HOME to a directory."),
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError inside into a StorageError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise as_storage_error(path, error) from error
+
+
+def as_storage_error(path: Path, error: OSError) -> StorageError:
+    """The user's view of `error`, which came from using `path`."""
+    reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), None))
+    return StorageError(f"{error.filename or path}: {reason}", hint=hint)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace `path` by `text` so that a reader or a crash sees the old file or the new one.
+
+    The parent directory is made if need be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}")
+    try:
+        with aside.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names just written or removed in `path` survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock that the file `path` stands for; True when it is held.
+
+    With `wait=False` another holder means False at once. The kernel lets go when the process
+    dies, so there is no stale lock. Threads exclude each other as processes do.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the same content as `source`: a hard link where the file system has them."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+            raise
+        aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+        try:
+            shutil.copyfile(source, aside)
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)

@@ -1,0 +1,293 @@
+"""The library on disk: names that point at manifests, manifests that list blobs.
+
+    <root>/manifests/<host>/<namespace>/<model>/<tag>.json
+    <root>/directories/<manifest digest>/     links named as loaders expect them
+    <root>/blobs, partial, pins               see `models.blobs`
+    <root>/lock                               held while names or blobs go away or change
+
+Readers take no lock: a manifest is replaced as a whole, and what it lists is there before it is.
+"""
+
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.blobs import BlobStore
+from models.bundled import BUNDLED_NAME, BUNDLED_PATH, read_bundled
+from models.disk import disk_errors, locked, sync_directory, write_whole
+from models.errors import InvalidInput, InvalidModelFile, NotFound
+from models.manifest import Layer, Manifest, format_manifest, parse_manifest
+from models.name import ModelName, near_names
+
+
+class Library:
+    """The models below `root` (LOCALLLM_HOME/models) and the bundled one.
+
+    `bundled` is the GGUF file behind the read-only name `pocket`; without the file, no such name.
+    Nothing is created before the first write.
+    """
+
+    def __init__(self, root: Path, *, bundled: Path = BUNDLED_PATH) -> None:
+        self.root = root
+        self.blobs = BlobStore(root)
+        self._bundled = bundled
+        self._manifest_dir = root / "manifests"
+        self._lock = root / "lock"
+
+    def list(self) -> list[Manifest]:
+        """All models, newest first. A damaged manifest is left out; `find` says what is wrong."""
+        found = []
+        for path in self._manifest_paths():
+            try:
+                found.append(_read(path))
+            except (FileNotFoundError, InvalidModelFile):
+                continue
+        bundled = self._read_bundled()
+        if bundled is not None:
+            found.append(bundled)
+        return sorted(found, key=lambda manifest: manifest.created, reverse=True)
+
+    def find(self, name: ModelName) -> Manifest | None:
+        """The model of this name; a two-part name may also mean the Hub repository's.
+
+        Raises:
+            InvalidModelFile: the name exists, its manifest is damaged.
+        """
+        if name.matches(BUNDLED_NAME):
+            return self._read_bundled()
+        for candidate in (name, name.as_hub()):
+            path = None if candidate is None else self._existing_path(candidate)
+            if path is not None:
+                try:
+                    return _read(path)
+                except FileNotFoundError:
+                    continue
+        return None
+
+    def get(self, name: ModelName) -> Manifest:
+        """The model of this name.
+
+        Raises:
+            NotFound: there is none; the hint lists near names, or how to pull it.
+        """
+        manifest = self.find(name)
+        if manifest is None:
+            raise NotFound(f"model '{name}' not found", hint=self.hint_for(name.display))
+        return manifest
+
+    def hint_for(self, text: str) -> str:
+        """What somebody who asked for the unknown name `text` may have meant or can do."""
+        near = near_names(text, (manifest.name for manifest in self.list()))
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        return f"{meant}`localllm pull {text}` fetches it; `localllm list` shows what is here."
+
+    def write(self, manifest: Manifest) -> Manifest:
+        """Point `manifest.name` at this model; as stored, with the case a former one had.
+
+        What only the former model of the name used is removed.
+
+        Raises:
+            InvalidInput: the bundled name, or a layer whose blob is missing or of another size.
+        """
+        name = ModelName.parse(manifest.name)
+        _refuse_bundled(name, "cannot be replaced")
+        with self._changing():
+            self._check_layers(manifest)
+            path = self._existing_path(name) or self._path(name)
+            former = _read_if_whole(path)
+            stored = replace(manifest, name=former.name if former else name.display)
+            write_whole(path, format_manifest(stored))
+            if former is not None:
+                self._drop_unused(former)
+        return stored
+
+    def copy(self, source: ModelName, destination: ModelName) -> Manifest:
+        """Give a model a second name; the blobs are shared.
+
+        Raises:
+            NotFound: no such source.
+        """
+        manifest = self.get(source)
+        with self.pinned(layer.digest for layer in manifest.layers):
+            if source.matches(BUNDLED_NAME):
+                self.blobs.add_link(self._bundled, manifest.layers[0].digest)
+            return self.write(
+                replace(manifest, name=destination.display, created=datetime.now(UTC))
+            )
+
+    def remove(self, name: ModelName) -> int:
+        """Forget a name; the bytes freed. Contents that other models or running pulls need stay.
+
+        Raises:
+            NotFound: no such name.
+            InvalidInput: the bundled model.
+        """
+        _refuse_bundled(name, "cannot be removed")
+        with self._changing():
+            for candidate in (name, name.as_hub()):
+                path = None if candidate is None else self._existing_path(candidate)
+                if path is None:
+                    continue
+                manifest = _read_if_whole(path)
+                path.unlink()
+                self._remove_empty(path.parent)
+                return 0 if manifest is None else self._drop_unused(manifest)
+        raise NotFound(f"model '{name}' not found", hint=self.hint_for(name.display))
+
+    def prune(self) -> int:
+        """Remove contents that no name and no running pull uses; the bytes freed.
+
+        Downloads under way or interrupted are kept. A damaged manifest stops this, since its
+        contents cannot be told from garbage.
+        """
+        with self._changing():
+            used = self._used_digests()
+            return sum(self.blobs.remove(d) for d in list(self.blobs.digests()) if d not in used)
+
+    def pinned(self, digests: Iterable[str]) -> AbstractContextManager[None]:
+        """Keep contents from removal while a pull or create gathers its layers."""
+        return self.blobs.pinned(digests, self._lock)
+
+    def layer_path(self, layer: Layer) -> Path:
+        """The file with this layer's content.
+
+        Raises:
+            InvalidModelFile: it is gone or has another size.
+        """
+        path = self.blobs.path(layer.digest)
+        if not path.is_file():
+            bundled = self._read_bundled()
+            if bundled is not None and bundled.layers[0].digest == layer.digest:
+                return self._bundled
+        self._check_layer(layer)
+        return path
+
+    def directory(self, manifest: Manifest) -> Path:
+        """A directory where the layers have their file names, by symbolic links to the blobs."""
+        target = self.root / "directories" / manifest.digest
+        if all((target / layer.file_name).exists() for layer in manifest.layers):
+            return target
+        aside = self.root / "directories" / f".{secrets.token_hex(8)}"
+        with disk_errors(target):
+            for layer in manifest.layers:
+                link = aside / layer.file_name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(self.layer_path(layer).absolute())
+            shutil.rmtree(target, ignore_errors=True)
+            try:
+                aside.rename(target)
+            except OSError:
+                shutil.rmtree(aside)
+                if not target.is_dir():
+                    raise
+        return target
+
+    def _read_bundled(self) -> Manifest | None:
+        return read_bundled(self._bundled, self.root / "bundled.json")
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with disk_errors(self.root), locked(self._lock):
+            yield
+
+    def _path(self, name: ModelName) -> Path:
+        folder = self._manifest_dir / name.host / name.namespace / name.model
+        return folder / f"{name.tag}.json"
+
+    def _existing_path(self, name: ModelName) -> Path | None:
+        """The file of this name in whatever case it was written."""
+        exact = self._path(name)
+        if exact.is_file():
+            return exact
+        found = [self._manifest_dir]
+        for part in exact.relative_to(self._manifest_dir).parts:
+            wanted = part.lower()
+            found = [
+                child
+                for folder in found
+                for child in _children(folder)
+                if child.name.lower() == wanted
+            ]
+        return min(found, default=None)
+
+    def _manifest_paths(self) -> Iterable[Path]:
+        folders = [self._manifest_dir]
+        for _ in range(3):
+            folders = [child for folder in folders for child in _children(folder)]
+        return (
+            path
+            for folder in folders
+            for path in _children(folder)
+            if path.suffix == ".json" and not path.name.startswith(".")
+        )
+
+    def _check_layers(self, manifest: Manifest) -> None:
+        if not manifest.layers:
+            raise InvalidInput(f"model '{manifest.name}' has no files")
+        for layer in manifest.layers:
+            self._check_layer(layer)
+
+    def _check_layer(self, layer: Layer) -> None:
+        path = self.blobs.path(layer.digest)
+        size_bytes = path.stat().st_size if path.is_file() else None
+        if size_bytes != layer.size_bytes:
+            found = "missing" if size_bytes is None else f"{size_bytes} bytes"
+            raise InvalidModelFile(
+                f"{layer.file_name} ({layer.digest[:19]}): {found}, {layer.size_bytes} expected",
+                hint="Pull the model again; only this file is fetched.",
+            )
+
+    def _used_digests(self) -> set[str]:
+        used = self.blobs.pinned_digests()
+        for path in self._manifest_paths():
+            used.update(layer.digest for layer in _read(path).layers)
+        return used
+
+    def _drop_unused(self, manifest: Manifest) -> int:
+        """Remove what of `manifest` nobody else uses; nothing while a manifest is unreadable."""
+        try:
+            used = self._used_digests()
+            same = any(_read(path).digest == manifest.digest for path in self._manifest_paths())
+        except InvalidModelFile:
+            return 0
+        if not same:
+            shutil.rmtree(self.root / "directories" / manifest.digest, ignore_errors=True)
+        digests = {layer.digest for layer in manifest.layers}
+        return sum(self.blobs.remove(digest) for digest in digests - used)
+
+    def _remove_empty(self, folder: Path) -> None:
+        while folder != self._manifest_dir and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+        sync_directory(folder)
+
+
+def _refuse_bundled(name: ModelName, what: str) -> None:
+    if name.matches(BUNDLED_NAME):
+        raise InvalidInput(
+            f"'{name}' is the bundled model and {what}",
+            hint="`localllm cp pocket NAME` makes a copy under a name of your own.",
+        )
+
+
+def _children(folder: Path) -> list[Path]:
+    """What `folder` holds; nothing when another process has just removed it."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read(path: Path) -> Manifest:
+    return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+
+
+def _read_if_whole(path: Path) -> Manifest | None:
+    try:
+        return _read(path)
+    except (FileNotFoundError, InvalidModelFile):
+        return None
