@@ -1,0 +1,88 @@
+"""Compiles simulated kernels and loads them, once per text: objects are cached by content."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+COMPILER = os.environ.get("CXX", "g++")
+FLAGS = [
+    "-std=c++20",
+    "-O1",
+    "-g0",
+    "-fPIC",
+    "-shared",
+    "-fno-exceptions",
+    "-fno-strict-aliasing",
+    "-fsingle-precision-constant",
+    "-Wall",
+    "-Wno-unused",
+    "-Wno-unknown-pragmas",
+    "-Wno-sign-compare",
+    f"-I{HERE}",
+]
+
+
+class BuildError(RuntimeError):
+    """The compiler refused a kernel; the message is its own."""
+
+
+@functools.cache
+def cache_dir() -> Path:
+    root = os.environ.get("LOCALLLM_SIMULATOR_CACHE")
+    path = Path(root) if root else Path(tempfile.gettempdir()) / f"metal_simulator_{os.getuid()}"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@functools.cache
+def _foundation() -> str:
+    names = ("runtime.h", "runtime.cpp", "msl.h")
+    return "".join((HERE / name).read_text() for name in names) + COMPILER + " ".join(FLAGS)
+
+
+def compile_shared(source: str, *extra_flags: str) -> Path:
+    """The shared object of one C++ text, built unless the cache holds it."""
+    key = hashlib.sha256((_foundation() + source + " ".join(extra_flags)).encode()).hexdigest()[:24]
+    target = cache_dir() / f"{key}.so"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
+        text = Path(scratch) / "kernel.cpp"
+        text.write_text(source)
+        built = Path(scratch) / "kernel.so"
+        run = subprocess.run(
+            [COMPILER, *FLAGS, *extra_flags, str(text), "-o", str(built)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode:
+            raise BuildError(run.stderr)
+        built.replace(target)  # atomic: another process may be building the same text
+    return target
+
+
+@functools.cache
+def runtime() -> ctypes.CDLL:
+    """The scheduler; global, because kernels resolve their calls against it."""
+    path = compile_shared('#include "runtime.cpp"\n')
+    return ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def load_kernel(source: str, symbol: str) -> int:
+    """The address of the entry point `symbol` of a kernel text."""
+    runtime()
+    library = _library(compile_shared(source))
+    address = ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+@functools.cache
+def _library(path: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(path))

@@ -1,0 +1,361 @@
+// The subset of the Metal Shading Language that our kernels use, for a C++20 host compiler.
+// dialect.py has already turned `device T*` into Pointer<T> and `threadgroup T x[N]` into a call.
+#pragma once
+#include <type_traits>
+
+#include "runtime.h"
+
+typedef unsigned int uint;
+typedef unsigned short ushort;
+typedef unsigned char uchar;
+typedef unsigned long ulong;
+typedef _Float16 half;
+typedef half float16_t;
+
+#define METAL_FUNC inline
+#undef INFINITY
+#define INFINITY __builtin_inff()
+
+struct bfloat {
+  uint16_t bits;
+  bfloat() = default;
+  template <class A>
+    requires std::is_arithmetic_v<A>
+  bfloat(A value) {
+    const float f = float(value);
+    const uint32_t u = __builtin_bit_cast(uint32_t, f);
+    bits = f != f ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16;
+  }
+  operator float() const { return __builtin_bit_cast(float, uint32_t(bits) << 16); }
+};
+typedef bfloat bfloat16_t;
+
+template <class To, class From>
+inline To as_type(From value) { return __builtin_bit_cast(To, value); }
+
+// ---- vectors: components by name or index, no swizzles ----------------------------------------
+
+template <class T, int N>
+struct components;
+template <class T>
+struct components<T, 2> { union { T e[2]; struct { T x, y; }; }; };
+template <class T>
+struct components<T, 3> { union { T e[3]; struct { T x, y, z; }; }; };
+template <class T>
+struct components<T, 4> { union { T e[4]; struct { T x, y, z, w; }; }; };
+
+template <class T, int N>
+struct alignas(sizeof(T) * (N == 3 ? 4 : N)) vec : components<T, N> {
+  using components<T, N>::e;
+  vec() = default;
+  vec(T value) { for (int i = 0; i < N; ++i) e[i] = value; }
+  template <class... A>
+    requires(sizeof...(A) == N && N > 1)
+  vec(A... values) {
+    int i = 0;
+    ((e[i++] = T(values)), ...);
+  }
+  template <class U>
+  explicit vec(const vec<U, N>& other) { for (int i = 0; i < N; ++i) e[i] = T(other.e[i]); }
+  T& operator[](int i) { return e[i]; }
+  const T& operator[](int i) const { return e[i]; }
+};
+
+#define SIM_VECTOR_OPERATOR(op)                                                               \
+  template <class T, int N>                                                                   \
+  inline vec<T, N> operator op(vec<T, N> a, const vec<T, N>& b) {                             \
+    for (int i = 0; i < N; ++i) a.e[i] = T(a.e[i] op b.e[i]);                                 \
+    return a;                                                                                 \
+  }                                                                                           \
+  template <class T, int N>                                                                   \
+  inline vec<T, N> operator op(vec<T, N> a, std::type_identity_t<T> b) { return a op vec<T, N>(b); } \
+  template <class T, int N>                                                                   \
+  inline vec<T, N> operator op(std::type_identity_t<T> a, vec<T, N> b) { return vec<T, N>(a) op b; } \
+  template <class T, int N, class B>                                                          \
+  inline vec<T, N>& operator op##=(vec<T, N>& a, const B& b) { return a = a op b; }
+SIM_VECTOR_OPERATOR(+)
+SIM_VECTOR_OPERATOR(-)
+SIM_VECTOR_OPERATOR(*)
+SIM_VECTOR_OPERATOR(/)
+SIM_VECTOR_OPERATOR(&)
+SIM_VECTOR_OPERATOR(|)
+SIM_VECTOR_OPERATOR(>>)
+SIM_VECTOR_OPERATOR(<<)
+#undef SIM_VECTOR_OPERATOR
+
+#define SIM_VECTOR_NAMES(T) \
+  typedef vec<T, 2> T##2;   \
+  typedef vec<T, 3> T##3;   \
+  typedef vec<T, 4> T##4;
+SIM_VECTOR_NAMES(float)
+SIM_VECTOR_NAMES(half)
+SIM_VECTOR_NAMES(bfloat)
+SIM_VECTOR_NAMES(int)
+SIM_VECTOR_NAMES(uint)
+SIM_VECTOR_NAMES(short)
+SIM_VECTOR_NAMES(ushort)
+SIM_VECTOR_NAMES(char)
+SIM_VECTOR_NAMES(uchar)
+SIM_VECTOR_NAMES(ulong)
+#undef SIM_VECTOR_NAMES
+
+template <class T, int N>
+inline T dot(const vec<T, N>& a, const vec<T, N>& b) {
+  T sum = T(0);
+  for (int i = 0; i < N; ++i) sum += a.e[i] * b.e[i];
+  return sum;
+}
+
+// ---- pointers into device, constant and threadgroup memory --------------------------------------
+
+template <class T>
+struct Reference {
+  const sim::Region* region;
+  int64_t offset;
+  operator T() const {
+    sim::read(region, offset, sizeof(T), alignof(T));
+    T value;
+    __builtin_memcpy(&value, region->data + offset, sizeof(T));
+    return value;
+  }
+  template <class U>
+  explicit operator U() const { return U(T(*this)); }
+  Reference(const sim::Region* r, int64_t o) : region(r), offset(o) {}
+  Reference(const Reference&) = default;
+  T operator=(T value) const {
+    sim::write(region, offset, sizeof(T), alignof(T));
+    __builtin_memcpy(region->data + offset, &value, sizeof(T));
+    return value;
+  }
+  T operator=(const Reference& other) const { return *this = T(other); }
+  T operator+=(T value) const { return *this = T(T(*this) + value); }
+  T operator*=(T value) const { return *this = T(T(*this) * value); }
+};
+
+template <class T>
+struct Pointer {
+  const sim::Region* region = nullptr;
+  int64_t offset = 0;
+  Pointer() = default;
+  Pointer(const sim::Region* r, int64_t o = 0) : region(r), offset(o) {}
+  Pointer(const Pointer<std::remove_const_t<T>>& p)
+    requires std::is_const_v<T>
+      : region(p.region), offset(p.offset) {}
+  Pointer(const Pointer&) = default;
+  Pointer& operator=(const Pointer&) = default;
+  template <class U>
+    requires(std::is_const_v<T> || !std::is_const_v<U>)
+  explicit Pointer(const Pointer<U>& p) : region(p.region), offset(p.offset) {}
+
+  template <class I>
+    requires std::is_integral_v<I>
+  auto operator[](I i) const { return *(*this + i); }
+  auto operator*() const {
+    if constexpr (std::is_const_v<T>) {
+      return std::remove_const_t<T>(Reference<std::remove_const_t<T>>(region, offset));
+    } else {
+      return Reference<T>(region, offset);
+    }
+  }
+  template <class I>
+    requires std::is_integral_v<I>
+  Pointer operator+(I i) const { return {region, offset + int64_t(i) * int64_t(sizeof(T))}; }
+  template <class I>
+    requires std::is_integral_v<I>
+  Pointer operator-(I i) const { return {region, offset - int64_t(i) * int64_t(sizeof(T))}; }
+  template <class I>
+  Pointer& operator+=(I i) { return *this = *this + i; }
+  Pointer& operator++() { return *this += 1; }
+};
+
+template <class To, class T>
+inline To address_cast(const Pointer<T>& p) { return To(p.region, p.offset); }
+
+template <class T, uint32_t N>
+inline Pointer<T> threadgroup_array(const char* name) {
+  static_assert(sizeof(T) > 1, "races are tracked in units of two bytes");
+  return {sim::threadgroup_array(name, sizeof(T) * N)};
+}
+
+// ---- functions ------------------------------------------------------------------------------------
+
+namespace metal {
+template <class T> inline T min(T a, T b) { return b < a ? b : a; }
+template <class T> inline T max(T a, T b) { return a < b ? b : a; }
+template <class T> inline T clamp(T x, T low, T high) { return min(max(x, low), high); }
+template <class T> inline T select(T a, T b, bool c) { return c ? b : a; }
+inline float exp(float x) { return __builtin_expf(x); }
+inline float exp2(float x) { return __builtin_exp2f(x); }
+inline float log(float x) { return __builtin_logf(x); }
+inline float log2(float x) { return __builtin_log2f(x); }
+inline float tanh(float x) { return __builtin_tanhf(x); }
+inline float sqrt(float x) { return __builtin_sqrtf(x); }
+inline float rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline float rint(float x) { return __builtin_rintf(x); }
+inline float floor(float x) { return __builtin_floorf(x); }
+inline float abs(float x) { return __builtin_fabsf(x); }
+inline float cos(float x) { return __builtin_cosf(x); }
+inline float sin(float x) { return __builtin_sinf(x); }
+inline float pow(float x, float y) { return __builtin_powf(x, y); }
+namespace precise {
+using metal::cos;
+using metal::exp;
+using metal::sin;
+using metal::tanh;
+}  // namespace precise
+}  // namespace metal
+using namespace metal;
+
+// ---- collectives: every lane of the simdgroup must arrive at the same one --------------------------
+
+enum class mem_flags { mem_none, mem_threadgroup, mem_device };
+inline void threadgroup_barrier(mem_flags, int line = __builtin_LINE()) { sim::threadgroup_barrier(line); }
+inline void simdgroup_barrier(mem_flags, int line = __builtin_LINE()) { sim::simdgroup_barrier(line); }
+
+namespace sim {
+template <class T>
+T& operand(Slots& slots, uint32_t lane) { return *reinterpret_cast<T*>(slots.data[lane]); }
+
+template <class T, auto op>
+void reduce(Slots& slots, uint32_t) {
+  T result = operand<T>(slots, 0);
+  for (uint32_t i = 1; i < simd_width; ++i) result = op(result, operand<T>(slots, i));
+  for (uint32_t i = 0; i < simd_width; ++i) operand<T>(slots, i) = result;
+}
+
+template <class T>
+struct Routed {
+  T value;
+  uint32_t from;
+};
+
+template <class T>
+void route(Slots& slots, uint32_t) {
+  T values[simd_width];
+  for (uint32_t i = 0; i < simd_width; ++i) values[i] = operand<Routed<T>>(slots, i).value;
+  for (uint32_t i = 0; i < simd_width; ++i) {
+    Routed<T>& r = operand<Routed<T>>(slots, i);
+    r.value = values[r.from % simd_width];
+  }
+}
+
+template <class T>
+T fetch_from(T value, uint32_t lane, const char* op, int line) {
+  Routed<T> r{value, lane};
+  static_assert(sizeof(r) <= slot_bytes);
+  collective(op, line, &r, sizeof(r), route<T>, 0);
+  return r.value;
+}
+
+template <class T> T add(T a, T b) { return a + b; }
+}  // namespace sim
+
+#define SIM_REDUCTION(name, op)                                                 \
+  template <class T>                                                            \
+  inline T name(T value, int line = __builtin_LINE()) {                         \
+    sim::collective(#name, line, &value, sizeof(T), sim::reduce<T, op<T>>, 0);  \
+    return value;                                                               \
+  }
+SIM_REDUCTION(simd_sum, sim::add)
+SIM_REDUCTION(simd_max, metal::max)
+SIM_REDUCTION(simd_min, metal::min)
+#undef SIM_REDUCTION
+
+template <class T>
+inline T simd_shuffle(T value, ushort lane, int line = __builtin_LINE()) {
+  return sim::fetch_from(value, lane, "simd_shuffle", line);
+}
+template <class T>
+inline T simd_broadcast(T value, ushort lane, int line = __builtin_LINE()) {
+  return sim::fetch_from(value, lane, "simd_broadcast", line);
+}
+template <class T>
+inline T simd_shuffle_xor(T value, ushort mask, int line = __builtin_LINE()) {
+  return sim::fetch_from(value, sim::current().lane ^ mask, "simd_shuffle_xor", line);
+}
+template <class T>
+inline T simd_shuffle_down(T value, ushort delta, int line = __builtin_LINE()) {
+  const uint32_t lane = sim::current().lane;
+  return sim::fetch_from(value, lane + delta < sim::simd_width ? lane + delta : lane, "simd_shuffle_down", line);
+}
+
+// ---- 8x8 matrices spread over a simdgroup ------------------------------------------------------------
+
+namespace sim {
+// Apple's layout: a lane holds two neighbouring columns of one row.
+inline uint32_t matrix_row(uint32_t lane) { return (lane / 4 & 4) + lane / 2 % 4; }
+inline uint32_t matrix_column(uint32_t lane) { return (lane / 4 & 2) * 2 + lane % 2 * 2; }
+
+struct MultiplyAccumulate {
+  float a[2], b[2], c[2];
+};
+
+inline void multiply_accumulate(Slots& slots, uint32_t) {
+  float a[8][8], b[8][8];
+  for (uint32_t lane = 0; lane < simd_width; ++lane) {
+    const auto& m = operand<MultiplyAccumulate>(slots, lane);
+    for (int i = 0; i < 2; ++i) {
+      a[matrix_row(lane)][matrix_column(lane) + i] = m.a[i];
+      b[matrix_row(lane)][matrix_column(lane) + i] = m.b[i];
+    }
+  }
+  for (uint32_t lane = 0; lane < simd_width; ++lane) {
+    auto& m = operand<MultiplyAccumulate>(slots, lane);
+    for (int i = 0; i < 2; ++i)
+      for (int k = 0; k < 8; ++k) m.c[i] += a[matrix_row(lane)][k] * b[k][matrix_column(lane) + i];
+  }
+}
+}  // namespace sim
+
+template <class T, int Columns, int Rows>
+struct simdgroup_matrix {
+  static_assert(Columns == 8 && Rows == 8);
+  vec<T, 2> elements;
+  simdgroup_matrix() = default;
+  explicit simdgroup_matrix(T value) : elements(value) {}
+  vec<T, 2>& thread_elements() { return elements; }
+  const vec<T, 2>& thread_elements() const { return elements; }
+};
+typedef simdgroup_matrix<float, 8, 8> simdgroup_float8x8;
+typedef simdgroup_matrix<half, 8, 8> simdgroup_half8x8;
+typedef simdgroup_matrix<bfloat, 8, 8> simdgroup_bfloat8x8;
+
+template <class T, int Columns, int Rows>
+inline simdgroup_matrix<T, Columns, Rows> make_filled_simdgroup_matrix(T value) {
+  return simdgroup_matrix<T, Columns, Rows>(value);
+}
+
+template <class A, class B, class C, class D>
+inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d, const simdgroup_matrix<A, 8, 8>& a,
+                                          const simdgroup_matrix<B, 8, 8>& b,
+                                          const simdgroup_matrix<C, 8, 8>& c, int line = __builtin_LINE()) {
+  sim::MultiplyAccumulate m{{float(a.elements[0]), float(a.elements[1])},
+                            {float(b.elements[0]), float(b.elements[1])},
+                            {float(c.elements[0]), float(c.elements[1])}};
+  sim::collective("simdgroup_multiply_accumulate", line, &m, sizeof(m), sim::multiply_accumulate, 0);
+  d.elements = vec<D, 2>(D(m.c[0]), D(m.c[1]));
+}
+
+template <class T, class P>
+inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const Pointer<P>& from, ulong stride = 8,
+                           ulong2 origin = 0, bool transposed = false, int line = __builtin_LINE()) {
+  static_assert(std::is_same_v<std::remove_const_t<P>, T>);
+  sim::collective("simdgroup_load", line, &m, 0, nullptr, 0);
+  const uint row = sim::matrix_row(sim::current().lane), column = sim::matrix_column(sim::current().lane);
+  for (int i = 0; i < 2; ++i) {
+    const ulong r = (transposed ? column + i : row) + origin.y, c = (transposed ? row : column + i) + origin.x;
+    m.elements[i] = from[r * stride + c];
+  }
+}
+
+template <class T>
+inline void simdgroup_store(const simdgroup_matrix<T, 8, 8>& m, const Pointer<T>& to, ulong stride = 8,
+                            ulong2 origin = 0, bool transposed = false, int line = __builtin_LINE()) {
+  sim::collective("simdgroup_store", line, nullptr, 0, nullptr, 0);
+  const uint row = sim::matrix_row(sim::current().lane), column = sim::matrix_column(sim::current().lane);
+  for (int i = 0; i < 2; ++i) {
+    const ulong r = (transposed ? column + i : row) + origin.y, c = (transposed ? row : column + i) + origin.x;
+    to[r * stride + c] = m.elements[i];
+  }
+}
