@@ -13,6 +13,7 @@ import mlx.nn as nn
 from engine.batch import Batch, slot_mapping
 from metal_kernels.kv_cache import kv_write, make_pool
 from metal_kernels.paged_attention import paged_attention
+from models.errors import Unsupported
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,26 @@ def probe_layers(network: nn.Module) -> list[LayerShape]:
     shapes = [cache.shape for cache in caches]
     assert all(shapes), "a layer did not ask for its cache"
     return [shape for shape in shapes if shape]
+
+
+def layer_windows(network: nn.Module) -> list[int | None]:
+    """Sliding window of each layer in tokens, None where it sees everything.
+
+    Raises:
+        Unsupported: a layer keeps something other than keys and values (recurrent families).
+    """
+    if not hasattr(network, "make_cache"):
+        return [None] * len(network.layers)
+    windows: list[int | None] = []
+    for cache in network.make_cache():
+        kind = type(cache).__name__
+        if kind not in {"KVCache", "RotatingKVCache"}:
+            raise Unsupported(
+                f"{type(network).__module__.rpartition('.')[2]}: layers with {kind} state",
+                hint="only networks whose layers all keep keys and values run here",
+            )
+        windows.append(cache.max_size if kind == "RotatingKVCache" else None)
+    return windows
 
 
 class KVCache:

@@ -1,0 +1,187 @@
+"""From files to a model that runs: network, weights, tokenizer, cache and engine."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from engine.block_pool import BlockPool
+from engine.chat_template import ChatTemplate, load_directory_template, load_gguf_template
+from engine.engine import Engine
+from engine.gguf_config import config_from_gguf
+from engine.grammar import GrammarMatcher, make_grammar_vocabulary
+from engine.kv_cache import KVCache, layer_windows, probe_layers
+from engine.memory import BLOCK_SIZE, num_pool_blocks
+from engine.model_runner import ModelRunner
+from engine.network import build_network
+from engine.precision import CACHE_DTYPE
+from engine.request import Grammar
+from engine.scheduler import SchedulerLimits
+from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
+from engine.weights import load_directory_weights, load_gguf_weights
+from metal_kernels import backend
+from models.errors import InvalidInput, InvalidModelFile
+from models.gguf import read_gguf
+from models.resolve import ModelFiles
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What a user may decide when a model is loaded; None means: as the model and machine allow."""
+
+    max_context_tokens: int | None = None
+    kv_cache_bytes: int | None = None
+    max_step_tokens: int = 512
+    max_running: int = 64
+    max_draft_tokens: int = 8
+    """0 turns speculation off."""
+    num_threads: int | None = None
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What was loaded, for people."""
+
+    name: str
+    architecture: str
+    quantization: str
+    context_length: int
+    """Tokens one conversation may have here."""
+    trained_context_length: int
+    num_parameters: int
+    weight_bytes: int
+    embedding_length: int
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be asked."""
+
+    info: ModelInfo
+    tokenizer: Tokenizer
+    chat_template: ChatTemplate
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """The network and its text side, before any cache: what training needs too."""
+
+    network: nn.Module
+    config: dict[str, Any]
+    tokenizer: Tokenizer
+    chat_template: ChatTemplate
+    weight_bytes: int
+    num_parameters: int
+    quantization: str
+
+
+def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
+    """Load a model and put an engine around it.
+
+    Raises:
+        InvalidModelFile: the files are damaged or do not fit together.
+        Unsupported: nothing here can run this architecture.
+        InvalidInput: an option is out of range.
+    """
+    if options.num_threads is not None:
+        backend.set_num_threads(options.num_threads)
+    loaded = load_network(files, options.adapter)
+    trained = int(loaded.config.get("max_position_embeddings") or 2048)
+    context = min(_wanted_context(options), trained)
+    shapes = probe_layers(loaded.network)
+    num_blocks = num_pool_blocks(
+        weight_bytes=loaded.weight_bytes,
+        token_bytes=sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes),
+        context_tokens=context,
+        kv_cache_bytes=options.kv_cache_bytes,
+    )
+    windows = layer_windows(loaded.network)
+    cache = KVCache(shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=CACHE_DTYPE)
+    limits = SchedulerLimits(
+        max_step_tokens=options.max_step_tokens,
+        max_running=options.max_running,
+        max_context_tokens=min(context, num_blocks * BLOCK_SIZE),
+        max_draft_tokens=options.max_draft_tokens,
+    )
+    info = ModelInfo(
+        name=files.name,
+        architecture=str(loaded.config["model_type"]),
+        quantization=loaded.quantization,
+        context_length=limits.max_context_tokens,
+        trained_context_length=trained,
+        num_parameters=loaded.num_parameters,
+        weight_bytes=loaded.weight_bytes,
+        embedding_length=int(loaded.config["hidden_size"]),
+    )
+    engine = _make_engine(loaded, cache, num_blocks, limits)
+    return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine)
+
+
+def load_network(files: ModelFiles, adapter: Path | None = None) -> LoadedNetwork:
+    """Network, weights and text side of a model, with a LoRA adapter on top where one is given."""
+    loaded = _load_gguf(files) if files.format == "gguf" else _load_directory(files)
+    if adapter is not None:
+        from engine.lora import load_adapter
+
+        load_adapter(loaded.network, adapter)
+    return loaded
+
+
+def _make_engine(
+    loaded: LoadedNetwork, cache: KVCache, num_blocks: int, limits: SchedulerLimits
+) -> Engine:
+    vocabulary = None
+
+    def make_matcher(grammar: Grammar) -> GrammarMatcher:
+        nonlocal vocabulary
+        vocabulary = vocabulary or make_grammar_vocabulary(loaded.tokenizer)
+        return GrammarMatcher(grammar, vocabulary)
+
+    return Engine(
+        ModelRunner(loaded.network, cache),
+        BlockPool(num_blocks, BLOCK_SIZE),
+        limits,
+        eos_token_ids=loaded.tokenizer.eos_token_ids,
+        make_matcher=make_matcher,
+    )
+
+
+def _wanted_context(options: EngineOptions) -> int:
+    if options.max_context_tokens is None:
+        return 1_000_000_000
+    if options.max_context_tokens < 4:
+        raise InvalidInput(
+            f"a context of {options.max_context_tokens} tokens; at least 4 is needed"
+        )
+    return options.max_context_tokens
+
+
+def _load_gguf(files: ModelFiles) -> LoadedNetwork:
+    gguf = read_gguf(files.paths[0])
+    config = config_from_gguf(gguf)
+    network = build_network(config)
+    load_gguf_weights(network, gguf, config)
+    return LoadedNetwork(
+        network,
+        config,
+        load_gguf_tokenizer(gguf),
+        load_gguf_template(gguf, files.template),
+        weight_bytes=sum(tensor.num_bytes for tensor in gguf.tensors.values()),
+        num_parameters=sum(tensor.num_parameters for tensor in gguf.tensors.values()),
+        quantization=dominant_quantization(gguf),
+    )
+
+
+def _load_directory(files: ModelFiles) -> LoadedNetwork:
+    assert files.directory is not None
+    config = read_config(files.directory)
+    network = build_network(config)
+    weights = load_directory_weights(network, files.directory, config)
+    tokenizer = load_tokenizer_directory(files.directory)
+    template = load_directory_template(files.directory, files.template)
+    return LoadedNetwork(network, config, tokenizer, template, *weights)
