@@ -1,0 +1,83 @@
+"""Typed reads of GGUF metadata: the value, its default, or an error that names the key.
+
+Knows the types of values, not what any key means.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from models.errors import InvalidModelFile
+from models.gguf import Value
+
+_T = TypeVar("_T", bool, int, float, str)
+
+
+class Metadata:
+    """A view of one file's metadata; keys that start with "." get the architecture in front.
+
+    Getters without a default raise InvalidModelFile when the key is missing, and all of them do
+    when the value has another type.
+    """
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = values
+        self.architecture = self.string("general.architecture", "")
+
+    def __contains__(self, key: str) -> bool:
+        return self._full(key) in self._values
+
+    def string(self, key: str, default: str | None = None) -> str:
+        """A UTF-8 string."""
+        return self._scalar(key, str, default)
+
+    def flag(self, key: str, default: bool | None = None) -> bool:
+        """A boolean."""
+        return self._scalar(key, bool, default)
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        """An integer; an array of equal integers (one for each layer) counts as that integer."""
+        return int(self._scalar(key, int, default))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A float or an integer."""
+        return float(self._scalar(key, float, default))
+
+    def strings(self, key: str) -> list[str]:
+        """An array of strings; empty when the key is missing."""
+        value = self._values.get(self._full(key), [])
+        if isinstance(value, np.ndarray) and value.size == 0:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(key, "an array of strings")
+        return [str(item) for item in value]
+
+    def array(self, key: str) -> np.ndarray | None:
+        """A 1-D numeric array; None when the key is missing."""
+        value = self._values.get(self._full(key))
+        if value is None or (isinstance(value, list) and not value):
+            return None
+        if not isinstance(value, np.ndarray):
+            raise self._wrong(key, "an array of numbers")
+        return value
+
+    def _full(self, key: str) -> str:
+        return self.architecture + key if key.startswith(".") else key
+
+    def _wrong(self, key: str, expected: str) -> InvalidModelFile:
+        return InvalidModelFile(f"the GGUF value {self._full(key)!r} must be {expected}")
+
+    def _scalar(self, key: str, kind: type[_T], default: _T | None) -> _T:
+        value = self._values.get(self._full(key))
+        if value is None:
+            if default is None:
+                raise InvalidModelFile(f"the GGUF value {self._full(key)!r} is missing")
+            return default
+        if isinstance(value, np.ndarray) and value.size and (value == value[0]).all():
+            value = value[0].item()
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return kind(value)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self._wrong(key, f"a single {kind.__name__}")
+        return value
