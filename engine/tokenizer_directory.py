@@ -87,12 +87,11 @@ class DirectoryTokenizer:
         return self._tokenizer.token_to_id(text) if isinstance(text, str) else None
 
     def _end_token_ids(self) -> frozenset[int]:
-        found: set[int] = set()
+        found: set[Any] = {self._named("eos_token")}
         for settings in (self._generation, self._config):
             value = settings.get("eos_token_id")
-            found |= set(value if isinstance(value, list) else [value])
-        found.add(self._named("eos_token") or -1)
-        return frozenset(index for index in found if isinstance(index, int) and index >= 0)
+            found.update(value if isinstance(value, list) else [value])
+        return frozenset(index for index in found if isinstance(index, int))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

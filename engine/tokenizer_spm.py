@@ -74,9 +74,9 @@ class SpmEncoder:
             following[left] = following[right]
             if following[right] >= 0:
                 previous[following[right]] = left
-            for pair in ((previous[left], left), (left, following[left])):
-                if min(pair) >= 0:
-                    self._propose(parts, *pair, queue)
+            for first, second in ((previous[left], left), (left, following[left])):
+                if first >= 0 and second >= 0:
+                    self._propose(parts, first, second, queue)
         return tuple(token_id for part in parts if part for token_id in self._resolve(part))
 
     def _propose(

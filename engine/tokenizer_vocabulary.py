@@ -31,10 +31,11 @@ _ENDS = _names(
     " <eos> <turn|> <|tool_response> <\uff5cend\u2581of\u2581sentence\uff5c> [e~["
 )
 _FILL_IN_THE_MIDDLE_MARKS = _names(
-    "<|fim_prefix|> <fim-prefix> <fim_prefix> <\uff5cfim\u2581begin\uff5c> <PRE> ▁<PRE> <|code_prefix|>"
-    " <|prefix|> <|fim_suffix|> <fim-suffix> <fim_suffix> <\uff5cfim\u2581hole\uff5c> <SUF> ▁<SUF>"
-    " <|code_suffix|> <|suffix|> <|fim_middle|> <fim-middle> <fim_middle> <\uff5cfim\u2581end\uff5c> <MID>"
-    " ▁<MID> <|code_middle|> <|middle|>"
+    "<|fim_prefix|> <fim-prefix> <fim_prefix> <\uff5cfim\u2581begin\uff5c> <PRE> ▁<PRE>"
+    " <|code_prefix|> <|prefix|> <|fim_suffix|> <fim-suffix> <fim_suffix>"
+    " <\uff5cfim\u2581hole\uff5c> <SUF> ▁<SUF> <|code_suffix|> <|suffix|> <|fim_middle|>"
+    " <fim-middle> <fim_middle> <\uff5cfim\u2581end\uff5c> <MID> ▁<MID> <|code_middle|>"
+    " <|middle|>"
 )
 _CHANNEL_MARKS = _names("<|channel|> <|message|> <|start|> <|constrain|>")
 _NO_RSTRIP = frozenset({"<unk>", "<s>", "<|endoftext|>"})
