@@ -32,8 +32,9 @@ class LayerShape:
 class LayerCache:
     """One layer's keys and values of all sequences, in the shape mlx-lm's attention expects."""
 
-    def __init__(self, pool: mx.array, window: int | None) -> None:
+    def __init__(self, pool: mx.array, window: int | None, key_size: int) -> None:
         self.pool = pool
+        self.key_size = key_size
         self.window = window
         self.batch: Batch | None = None
 
@@ -79,7 +80,7 @@ class ProbeCache(LayerCache):
     """Stands in for a layer's cache once, to learn its shape; nothing is computed."""
 
     def __init__(self) -> None:
-        super().__init__(mx.zeros((0,)), None)
+        super().__init__(mx.zeros((0,)), None, key_size=0)
         self.shape: LayerShape | None = None
 
     @property
@@ -152,6 +153,7 @@ class KVCache:
             LayerCache(
                 make_pool(num_blocks, s.num_kv_heads, block_size, s.key_size, s.value_size, dtype),
                 window,
+                s.key_size,
             )
             for s, window in zip(shapes, windows, strict=True)
         ]
@@ -166,7 +168,8 @@ class KVCache:
         for source, target in copies:
             slots = mx.array(slot_mapping([target], 0, self.block_size, self.block_size), mx.int32)
             for layer in self.layers:
-                keys, values = (layer.pool[source, :, i].swapaxes(0, 1) for i in (0, 1))
+                rows = layer.pool[source].swapaxes(0, 1)
+                keys, values = mx.split(rows, [layer.key_size], axis=-1)
                 layer.pool = kv_write(layer.pool, slots, keys, values)
 
     @property
