@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, cast
 
 import mlx.core as mx
 import numpy as np
@@ -90,7 +91,7 @@ def memory(array: mx.array) -> np.ndarray:
     if array.dtype == mx.bfloat16:
         array = array.view(mx.uint16)
     mx.eval(array)
-    view = np.asarray(memoryview(array))
+    view = np.asarray(memoryview(cast(Any, array)))
     assert view.flags.c_contiguous
     return view.reshape(-1).view(np.uint8)
 

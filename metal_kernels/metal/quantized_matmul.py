@@ -1,0 +1,103 @@
+"""Products with weights kept as GGUF blocks, uint8 [N, row_bytes], exactly as in the file.
+
+One to four rows of x go through a mat-vec kernel; more are dequantized for `mx.matmul`.
+"""
+
+from functools import cache
+
+import mlx.core as mx
+
+from metal_kernels.metal.kernel import Kernel, parameters
+
+BLOCK_VALUES = {"Q4_K": 256, "Q5_K": 256, "Q6_K": 256, "Q8_0": 32, "Q4_0": 32}
+"""Weights per block of each quantization the kernels read."""
+BLOCK_BYTES = {"Q4_K": 144, "Q5_K": 176, "Q6_K": 210, "Q8_0": 34, "Q4_0": 18}
+_SLICE_VALUES = {"Q4_K": 32, "Q5_K": 32, "Q6_K": 32, "Q8_0": 16, "Q4_0": 16}
+
+MAX_MATVEC_ROWS = 4
+_WEIGHT_ROWS = 4
+_SIMDGROUPS = 2
+
+
+def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
+    """x [..., K] times the transpose of the weights: [..., N] in x's dtype.
+
+    blocks is row-contiguous and, for Q4_K and Q5_K, aligned to 16 bytes. Sums are float32.
+    """
+    num_columns = x.shape[-1]
+    rows = x.reshape(-1, num_columns)
+    if rows.shape[0] <= MAX_MATVEC_ROWS:
+        y = matvec(rows, blocks, quantization)
+    else:
+        y = rows @ dequantize(blocks, quantization, x.dtype).T
+    return y.reshape(*x.shape[:-1], blocks.shape[0])
+
+
+def matvec(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
+    """x [M, K] times the transpose of the weights, M from 1 to 4."""
+    (num_rows, num_columns), num_outputs = x.shape, blocks.shape[0]
+    _check(blocks, quantization, num_columns)
+    assert 1 <= num_rows <= MAX_MATVEC_ROWS
+    groups = -(-num_outputs // (_WEIGHT_ROWS * _SIMDGROUPS))
+    return matvec_kernel(quantization)(
+        [x, blocks, parameters(num_columns, num_outputs)],
+        template=[("T", x.dtype), ("M", num_rows), ("R", _WEIGHT_ROWS)],
+        grid=(groups * 32, _SIMDGROUPS, 1),
+        threadgroup=(32, _SIMDGROUPS, 1),
+        outputs=[((num_rows, num_outputs), x.dtype)],
+    )[0]
+
+
+def dequantize(blocks: mx.array, quantization: str, dtype: mx.Dtype) -> mx.array:
+    """All weights [N, K] in `dtype`."""
+    return take_rows(blocks, quantization, mx.arange(blocks.shape[0], dtype=mx.int32), dtype)
+
+
+def take_rows(blocks: mx.array, quantization: str, ids: mx.array, dtype: mx.Dtype) -> mx.array:
+    """Rows [..., K] of the weights in `dtype`; ids must lie in [0, N)."""
+    num_columns = blocks.shape[1] // BLOCK_BYTES[quantization] * BLOCK_VALUES[quantization]
+    num_slices = num_columns // _SLICE_VALUES[quantization]
+    # An index of fewer than eight would be bound as `constant` and compiled again.
+    flat = ids.reshape(-1).astype(mx.int32)
+    padded = mx.pad(flat, (0, max(0, 8 - flat.size)))
+    y = dequantize_kernel(quantization)(
+        [blocks, padded, parameters(num_columns)],
+        template=[("T", dtype)],
+        grid=(num_slices, flat.size, 1),
+        threadgroup=(min(num_slices, 64), 1, 1),
+        outputs=[((flat.size, num_columns), dtype)],
+    )[0]
+    return y.reshape(*ids.shape, num_columns)
+
+
+@cache
+def matvec_kernel(quantization: str) -> Kernel:
+    return Kernel(
+        name=f"quantized_matvec_{quantization}",
+        body="quantized_matvec",
+        inputs=("x", "w", "sizes"),
+        outputs=("y",),
+        headers=block_headers(quantization),
+    )
+
+
+@cache
+def dequantize_kernel(quantization: str) -> Kernel:
+    return Kernel(
+        name=f"dequantize_rows_{quantization}",
+        body="dequantize_rows",
+        inputs=("w", "ids", "sizes"),
+        outputs=("y",),
+        headers=block_headers(quantization),
+    )
+
+
+def block_headers(quantization: str) -> tuple[str, ...]:
+    """The files that define `Blocks` for a quantization."""
+    return ("blocks/slice", "blocks/k_scales", f"blocks/{quantization.lower()}")
+
+
+def _check(blocks: mx.array, quantization: str, num_columns: int) -> None:
+    row_bytes = num_columns // BLOCK_VALUES[quantization] * BLOCK_BYTES[quantization]
+    assert blocks.dtype == mx.uint8
+    assert blocks.shape[1] == row_bytes, f"{quantization} {blocks.shape}, {num_columns} columns"

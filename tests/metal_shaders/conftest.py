@@ -1,0 +1,26 @@
+"""Runs the launch modules of `metal_kernels.metal` on the simulator."""
+
+from collections.abc import Callable
+
+import pytest
+
+from metal_kernels.metal import kernel
+from tests.metal_simulator.simulator import Simulator
+
+
+@pytest.fixture
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulator]:
+    """Make a simulator and let every kernel run on it; `edit` rewrites shader texts first."""
+
+    def install(
+        *, seed: int = 0, cache_bytes: int = 0, edit: Callable[[str], str] = lambda text: text
+    ) -> Simulator:
+        simulator = Simulator(seed=seed, cache_bytes=cache_bytes)
+
+        def compile_kernel(k: kernel.Kernel) -> Callable[..., object]:
+            return simulator.metal_kernel(k.name, k.inputs, k.outputs, edit(k.source), k.header)
+
+        monkeypatch.setattr(kernel, "compile_kernel", compile_kernel)
+        return simulator
+
+    return install

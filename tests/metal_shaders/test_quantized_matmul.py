@@ -1,0 +1,82 @@
+"""Quantized products on the simulator against gguf's own dequantizer in float64."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from metal_kernels.metal import quantized_matmul
+from tests.metal_shaders.blocks import random_blocks, weights
+
+QUANTIZATIONS = sorted(quantized_matmul.BLOCK_VALUES)
+# Half a step of the output type; float32 sums err by what large terms leave after cancelling.
+TOLERANCE = {mx.float16: 2**-11, mx.bfloat16: 2**-8, mx.float32: 1e-6}
+SUM_TOLERANCE = 4e-6
+
+
+def make_case(quantization, num_rows, num_columns, num_x, dtype=mx.float16, seed=0):
+    rng = np.random.default_rng(seed)
+    blocks = random_blocks(quantization, num_rows, num_columns, rng)
+    x = mx.array(rng.standard_normal((num_x, num_columns)).astype(np.float32)).astype(dtype)
+    exact = np.array(x.astype(mx.float32)).astype(np.float64) @ weights(quantization, blocks).T
+    return x, mx.array(blocks), exact
+
+
+def check(y, exact):
+    values = np.array(y.astype(mx.float32))
+    scale = np.sqrt(np.mean(np.square(exact))) * SUM_TOLERANCE
+    np.testing.assert_allclose(values, exact, rtol=1.01 * TOLERANCE[y.dtype], atol=scale)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("num_x", [1, 2, 3, 4])
+def test_matvec_equals_the_product_with_dequantized_weights(simulate, quantization, dtype, num_x):
+    simulate(seed=num_x)
+    for num_rows, num_columns in ((3, 256), (9, 768), (21, 1280)):
+        x, blocks, exact = make_case(quantization, num_rows, num_columns, num_x, dtype)
+        y = quantized_matmul.matvec(x, blocks, quantization)
+        assert y.dtype == dtype
+        check(y, exact)
+
+
+@pytest.mark.parametrize("quantization", ["Q8_0", "Q4_0"])
+def test_matvec_takes_any_number_of_small_blocks(simulate, quantization):
+    simulate()
+    for num_columns in (32, 96, 544):
+        x, blocks, exact = make_case(quantization, 5, num_columns, 1)
+        check(quantized_matmul.matvec(x, blocks, quantization), exact)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("num_x", [1, 4])
+def test_matvec_reads_weights_once_and_little_else(simulate, quantization, num_x):
+    simulator = simulate(cache_bytes=192 * 1024)
+    x, blocks, _ = make_case(quantization, 250, 8192, num_x)
+    y = quantized_matmul.matvec(x, blocks, quantization)
+    ideal = blocks.nbytes + x.nbytes + y.nbytes
+    assert ideal > 5 * simulator.cache_bytes
+    assert simulator.launches[-1].device_bytes <= 1.03 * ideal
+    # Lanes that share a block's head ask for it together: one fetch, several requests.
+    assert simulator.launches[-1].traffic["w"].requested <= 2.6 * blocks.nbytes
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_taken_rows_equal_ggufs(simulate, quantization, dtype):
+    simulate()
+    _, blocks, _ = make_case(quantization, 7, 512, 1)
+    ids = mx.array([[3, 0], [6, 3]])
+    y = quantized_matmul.take_rows(blocks, quantization, ids, dtype)
+    expected = weights(quantization, np.array(blocks))[np.array(ids)]
+    assert y.shape == (2, 2, 512)
+    check(y, expected)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_long_inputs_multiply_dequantized_weights(simulate, quantization):
+    simulator = simulate()
+    x, blocks, exact = make_case(quantization, 19, 512, 40, mx.float32)
+    y = quantized_matmul.matmul(x.reshape(2, 20, 512), blocks, quantization)
+    assert y.shape == (2, 20, 19)
+    check(y.reshape(40, 19), exact)
+    assert [launch.kernel for launch in simulator.launches] == [f"dequantize_rows_{quantization}"]
