@@ -15,7 +15,7 @@ from engine.loading import load_network
 from engine.lora import LoRAConfig, add_adapter, make_differentiable, save_adapter
 from engine.training_data import Example, read_examples
 from models.errors import InvalidInput
-from models.resolve import ModelFiles
+from models.files import ModelFiles
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,20 @@
 """From files to a model that runs: network, weights, tokenizer, cache and engine."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import mlx.nn as nn
 
 from engine.block_pool import BlockPool
 from engine.chat_template import ChatTemplate, load_directory_template, load_gguf_template
 from engine.engine import Engine
+from engine.fusion import fuse
 from engine.gguf_config import config_from_gguf
+from engine.gguf_names import module_paths
 from engine.grammar import GrammarMatcher, make_grammar_vocabulary
 from engine.kv_cache import KVCache, layer_windows, probe_layers
+from engine.lora import load_adapter
 from engine.memory import BLOCK_SIZE, num_pool_blocks
 from engine.model_runner import ModelRunner
 from engine.network import build_network
@@ -21,11 +22,16 @@ from engine.precision import CACHE_DTYPE
 from engine.request import Grammar
 from engine.scheduler import SchedulerLimits
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
-from engine.weights import load_directory_weights, load_gguf_weights
+from engine.weights import (
+    WeightSummary,
+    load_directory_weights,
+    load_gguf_weights,
+    read_config,
+)
 from metal_kernels import backend
-from models.errors import InvalidInput, InvalidModelFile
+from models.errors import InvalidInput
+from models.files import ModelFiles
 from models.gguf import read_gguf
-from models.resolve import ModelFiles
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,7 @@ class LoadedNetwork:
     config: dict[str, Any]
     tokenizer: Tokenizer
     chat_template: ChatTemplate
-    weight_bytes: int
-    num_parameters: int
-    quantization: str
+    weights: WeightSummary
 
 
 def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
@@ -91,17 +95,20 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
     if options.num_threads is not None:
         backend.set_num_threads(options.num_threads)
     loaded = load_network(files, options.adapter)
+    fuse(loaded.network)
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
     context = min(_wanted_context(options), trained)
     shapes = probe_layers(loaded.network)
     num_blocks = num_pool_blocks(
-        weight_bytes=loaded.weight_bytes,
+        weight_bytes=loaded.weights.num_bytes,
         token_bytes=sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes),
         context_tokens=context,
         kv_cache_bytes=options.kv_cache_bytes,
     )
     windows = layer_windows(loaded.network)
-    cache = KVCache(shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=CACHE_DTYPE)
+    cache = KVCache(
+        shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=CACHE_DTYPE
+    )
     limits = SchedulerLimits(
         max_step_tokens=options.max_step_tokens,
         max_running=options.max_running,
@@ -111,11 +118,11 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
     info = ModelInfo(
         name=files.name,
         architecture=str(loaded.config["model_type"]),
-        quantization=loaded.quantization,
+        quantization=loaded.weights.quantization,
         context_length=limits.max_context_tokens,
         trained_context_length=trained,
-        num_parameters=loaded.num_parameters,
-        weight_bytes=loaded.weight_bytes,
+        num_parameters=loaded.weights.num_parameters,
+        weight_bytes=loaded.weights.num_bytes,
         embedding_length=int(loaded.config["hidden_size"]),
     )
     engine = _make_engine(loaded, cache, num_blocks, limits)
@@ -126,8 +133,6 @@ def load_network(files: ModelFiles, adapter: Path | None = None) -> LoadedNetwor
     """Network, weights and text side of a model, with a LoRA adapter on top where one is given."""
     loaded = _load_gguf(files) if files.format == "gguf" else _load_directory(files)
     if adapter is not None:
-        from engine.lora import load_adapter
-
         load_adapter(loaded.network, adapter)
     return loaded
 
@@ -165,16 +170,10 @@ def _load_gguf(files: ModelFiles) -> LoadedNetwork:
     gguf = read_gguf(files.paths[0])
     config = config_from_gguf(gguf)
     network = build_network(config)
-    load_gguf_weights(network, gguf, config)
-    return LoadedNetwork(
-        network,
-        config,
-        load_gguf_tokenizer(gguf),
-        load_gguf_template(gguf, files.template),
-        weight_bytes=sum(tensor.num_bytes for tensor in gguf.tensors.values()),
-        num_parameters=sum(tensor.num_parameters for tensor in gguf.tensors.values()),
-        quantization=dominant_quantization(gguf),
-    )
+    weights = load_gguf_weights(network, gguf, module_paths(gguf, config))
+    tokenizer = load_gguf_tokenizer(gguf)
+    template = load_gguf_template(gguf, tokenizer, files.template)
+    return LoadedNetwork(network, config, tokenizer, template, weights)
 
 
 def _load_directory(files: ModelFiles) -> LoadedNetwork:
@@ -183,5 +182,5 @@ def _load_directory(files: ModelFiles) -> LoadedNetwork:
     network = build_network(config)
     weights = load_directory_weights(network, files.directory, config)
     tokenizer = load_tokenizer_directory(files.directory)
-    template = load_directory_template(files.directory, files.template)
-    return LoadedNetwork(network, config, tokenizer, template, *weights)
+    template = load_directory_template(files.directory, tokenizer, files.template)
+    return LoadedNetwork(network, config, tokenizer, template, weights)

@@ -15,12 +15,15 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.utils
 import numpy as np
+from numpy.typing import NDArray
 
+from engine.gguf_names import Place
 from engine.layers import QuantizedEmbedding, QuantizedLinear
 from engine.precision import activation_dtype
 from metal_kernels import quantized
 from metal_kernels.quantized import QuantizedMatrix
 from models.errors import InvalidModelFile, NotFound, Unsupported
+from models.gguf import GGUFFile, TensorInfo
 
 AFFINE_BITS = (2, 3, 4, 5, 6, 8)
 AFFINE_GROUP_SIZES = (32, 64, 128)
@@ -136,6 +139,53 @@ def load_directory_weights(
     mx.eval(network.parameters())
     num_parameters = sum(formats.values()) + sum(array.size for array in small.values())
     return WeightSummary(summary_bytes, num_parameters, formats.most_common(1)[0][0])
+
+
+def load_gguf_weights(
+    network: nn.Module, gguf: GGUFFile, places: Mapping[str, Place]
+) -> WeightSummary:
+    """Load the tensors of a GGUF file into the network, each to its place.
+
+    Raises:
+        InvalidModelFile: they do not fit the configuration, or some are missing.
+        Unsupported: a tensor's format has no kernel.
+    """
+    formats: Counter[str] = Counter()
+    small: dict[str, mx.array] = {}
+    placed: set[str] = set()
+    for name, place in places.items():
+        tensor = gguf.tensors[name]
+        module_path, _, kind = place.path.rpartition(".")
+        blocks = gguf.tensor_bytes(name)
+        if place.row_order is not None:
+            blocks = blocks.reshape(tensor.shape[0], -1)[place.row_order]
+        matrix = _stored_matrix(tensor, blocks)
+        if kind == "weight" and len(tensor.shape) == 2:
+            place_matrix(network, module_path, matrix)
+            formats[tensor.quantization] += tensor.num_parameters
+        else:
+            values = quantized.dequantize(matrix).reshape(tensor.shape)
+            small[place.path] = values.astype(activation_dtype())
+        placed.add(place.path)
+    place_arrays(network, small)
+    check_complete(network, placed)
+    mx.eval(network.parameters())
+    return WeightSummary(
+        sum(gguf.tensors[name].num_bytes for name in places),
+        sum(gguf.tensors[name].num_parameters for name in places),
+        formats.most_common(1)[0][0],
+    )
+
+
+def _stored_matrix(tensor: TensorInfo, blocks: NDArray[np.uint8]) -> QuantizedMatrix:
+    if tensor.quantization not in quantized.GGUF_QUANTIZATIONS:
+        known = ", ".join(sorted(quantized.GGUF_QUANTIZATIONS))
+        raise Unsupported(
+            f"{tensor.name} is stored as {tensor.quantization}, which nothing here reads",
+            hint=f"known formats: {known}",
+        )
+    num_columns = 1 if len(tensor.shape) == 1 and blocks.shape[0] > 1 else tensor.shape[-1]
+    return quantized.load_blocks(tensor.quantization, blocks, num_columns)
 
 
 def _read_directory(directory: Path) -> dict[str, mx.array]:
