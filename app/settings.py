@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.durations import parse_keep_alive
+from app.durations import parse_seconds
 from models.errors import InvalidInput
 
 DEFAULT_PORT = 11434
@@ -56,14 +56,6 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
-def _parse_seconds(text: str) -> float:
-    """A duration, or a bare number of seconds; negative means forever."""
-    try:
-        return parse_keep_alive(float(text))
-    except ValueError:
-        return parse_keep_alive(text)
-
-
 def _parse_flag(text: str) -> bool:
     if text.lower() in {"1", "true", "yes", "on"}:
         return True
@@ -97,11 +89,11 @@ class Settings:
         metadata={"parse": _parse_path, "names": ("LOCALLLM_HOME",)},
     )
     keep_alive_s: float = _setting(
-        _parse_seconds, "LOCALLLM_KEEP_ALIVE", "OLLAMA_KEEP_ALIVE", default=300.0
+        parse_seconds, "LOCALLLM_KEEP_ALIVE", "OLLAMA_KEEP_ALIVE", default=300.0
     )
     """How long a model stays loaded after its last request."""
     load_timeout_s: float = _setting(
-        _parse_seconds, "LOCALLLM_LOAD_TIMEOUT", "OLLAMA_LOAD_TIMEOUT", default=300.0
+        parse_seconds, "LOCALLLM_LOAD_TIMEOUT", "OLLAMA_LOAD_TIMEOUT", default=300.0
     )
     max_queue: int = _setting(_parse_count, "LOCALLLM_MAX_QUEUE", "OLLAMA_MAX_QUEUE", default=512)
     """Requests in the daemon at once; more are answered 503."""
@@ -121,9 +113,9 @@ class Settings:
         _parse_list, "LOCALLLM_ORIGINS", "OLLAMA_ORIGINS", default=()
     )
     """Web pages that may call the daemon, besides local ones."""
-    heartbeat_s: float = _setting(_parse_seconds, "LOCALLLM_HEARTBEAT", default=10.0)
+    heartbeat_s: float = _setting(parse_seconds, "LOCALLLM_HEARTBEAT", default=10.0)
     """The longest silence on a stream."""
-    shutdown_grace_s: float = _setting(_parse_seconds, "LOCALLLM_SHUTDOWN_GRACE", default=10.0)
+    shutdown_grace_s: float = _setting(parse_seconds, "LOCALLLM_SHUTDOWN_GRACE", default=10.0)
     debug: bool = _setting(_parse_flag, "LOCALLLM_DEBUG", "OLLAMA_DEBUG", default=False)
 
     @property
@@ -137,7 +129,7 @@ class Settings:
         return self.address[1]
 
 
-READ_ELSEWHERE = frozenset({"LOCALLLM_BACKEND", "LOCALLLM_CPU_LEVEL"})
+READ_ELSEWHERE = frozenset({"LOCALLLM_BACKEND", "LOCALLLM_CPU_ISA"})
 """Variables that other packages read for themselves."""
 
 
