@@ -1,0 +1,67 @@
+"""Arguments and options that several commands share, each declared once."""
+
+from pathlib import Path
+
+import click
+
+from app.locations import library_dir
+from app.settings import Settings
+from models.errors import InvalidInput, NotFound
+from models.name import ModelName
+from models.store import Library
+
+model_argument = click.argument("model")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+adapter_option = click.option(
+    "--adapter",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Apply the LoRA adapter in DIR (made by `localllm finetune`).",
+)
+
+
+def open_library(settings: Settings) -> Library:
+    """The library below the home directory."""
+    return Library(library_dir(settings.home))
+
+
+def model_reference(text: str, settings: Settings) -> str:
+    """`text` as the daemon is to receive it: a library name unchanged, a path made absolute.
+
+    Raises:
+        NotFound, InvalidModelFile: `text` is a path, and no model is there.
+    """
+    library = open_library(settings)
+    if not _is_path(text, library):
+        return text
+    from models.resolve import resolve
+
+    resolve(text, library)
+    return str(Path(text).expanduser().absolute())
+
+
+def _is_path(text: str, library: Library) -> bool:
+    """As `models.resolve` decides: a name that the library has comes before a file beside us."""
+    if text.startswith(("/", "./", "../", "~")) or text in (".", ".."):
+        return True
+    if not Path(text).exists():
+        return False
+    try:
+        return library.find(ModelName.parse(text)) is None
+    except InvalidInput:
+        return True
+
+
+def adapter_reference(path: Path | None) -> str | None:
+    """The adapter's directory, made absolute.
+
+    Raises:
+        NotFound: no such directory.
+    """
+    if path is None:
+        return None
+    if not path.expanduser().is_dir():
+        raise NotFound(
+            f"{path}: no such directory", hint="`localllm finetune MODEL --output DIR` makes one"
+        )
+    return str(path.expanduser().absolute())

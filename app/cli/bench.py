@@ -1,0 +1,105 @@
+"""`localllm bench`: the speed of one model on this machine, in a process of its own."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from app.cli.arguments import json_option, model_argument, open_library
+from app.cli.output import format_bytes, print_json
+from app.settings import read_settings
+from models.resolve import resolve
+
+
+@click.command("bench")
+@model_argument
+@click.option("--prompt-tokens", default=512, show_default=True, type=click.IntRange(1))
+@click.option("--gen-tokens", default=128, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--batch",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Sequences at once in the batched run.",
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; default: physical cores.")
+@click.option(
+    "--repeat",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Runs; the median counts.",
+)
+@json_option
+def bench_command(
+    model: str,
+    prompt_tokens: int,
+    gen_tokens: int,
+    batch: int,
+    threads: int | None,
+    repeat: int,
+    as_json: bool,
+) -> None:
+    """Measure MODEL without the daemon, on random prompts and without speculation.
+
+    prefill_tok_s, decode_tok_s and ttft_s are of one sequence: --prompt-tokens in, --gen-tokens
+    out. batch_decode_tok_s is of --batch sequences together.
+    """
+    settings = read_settings()
+    files = resolve(model, open_library(settings))
+    from engine.benchmark import Workload, measure
+    from engine.kernels import describe_kernels
+    from engine.loading import EngineOptions, load_model
+
+    workload = Workload(prompt_tokens, gen_tokens, batch, repeat)
+    start_s = time.perf_counter()
+    loaded = load_model(
+        files,
+        EngineOptions(
+            max_context_tokens=workload.context_tokens,
+            max_running=batch,
+            max_draft_tokens=0,
+            num_threads=threads,
+        ),
+    )
+    load_s = time.perf_counter() - start_s
+    figures = measure(loaded, workload)
+    kernels = describe_kernels()
+    result: dict[str, Any] = {
+        "model": loaded.info.name,
+        "architecture": loaded.info.architecture,
+        "quantization": loaded.info.quantization,
+        "num_parameters": loaded.info.num_parameters,
+        "weight_bytes": loaded.info.weight_bytes,
+        "backend": kernels.backend,
+        "isa": kernels.isa,
+        "num_threads": kernels.num_threads,
+        "prompt_tokens": prompt_tokens,
+        "gen_tokens": gen_tokens,
+        "batch": batch,
+        "repeat": repeat,
+        "load_s": load_s,
+        **asdict(figures),
+    }
+    if as_json:
+        print_json(result)
+    else:
+        _print_figures(result)
+
+
+def _print_figures(result: dict[str, Any]) -> None:
+    kernels = " ".join(filter(None, (result["backend"], result["isa"])))
+    lines = {
+        result["model"]: f"{result['quantization']}, {format_bytes(result['weight_bytes'])}",
+        "kernels": f"{kernels}, {result['num_threads']} threads",
+        "prefill": f"{result['prefill_tok_s']:.1f} tokens/s ({result['prompt_tokens']} tokens)",
+        "decode": f"{result['decode_tok_s']:.1f} tokens/s",
+        f"decode x {result['batch']}": f"{result['batch_decode_tok_s']:.1f} tokens/s together",
+        "first token": f"{result['ttft_s']:.3f} s",
+        "load": f"{result['load_s']:.2f} s",
+        "memory": f"{format_bytes(result['peak_rss_bytes'])} at most",
+    }
+    width = max(map(len, lines))
+    for label, text in lines.items():
+        click.echo(f"{label.ljust(width)}  {text}")

@@ -1,0 +1,56 @@
+"""`localllm ps` and `localllm stop`: what a running daemon holds in memory."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from app.cli.arguments import json_option, model_argument, model_reference
+from app.cli.output import format_bytes, format_duration, print_json, print_table
+from app.client import DaemonClient
+from app.settings import read_settings
+from models.errors import NotFound
+
+
+@click.command("ps")
+@json_option
+def ps_command(as_json: bool) -> None:
+    """List the models that the running daemon has loaded."""
+    settings = read_settings()
+    loaded = []
+    try:
+        loaded = DaemonClient(settings.host, settings.port).ps()
+    except NotFound as error:
+        click.echo(error.message, err=True)
+    if as_json:
+        print_json(loaded)
+    else:
+        headers = ("NAME", "ID", "SIZE", "CONTEXT", "UNTIL")
+        print_table(headers, [_row(model) for model in loaded])
+
+
+def _row(model: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        model["name"],
+        model["digest"][:12],
+        format_bytes(model["size"]),
+        str(model["context_length"]),
+        _until(datetime.fromisoformat(model["expires_at"])),
+    )
+
+
+def _until(when: datetime) -> str:
+    left_s = (when - datetime.now(UTC)).total_seconds()
+    if left_s > 365 * 86400:
+        return "forever"
+    return f"{format_duration(left_s)} from now" if left_s > 0 else "stopping"
+
+
+@click.command("stop")
+@model_argument
+def stop_command(model: str) -> None:
+    """Unload MODEL from the running daemon's memory."""
+    settings = read_settings()
+    client = DaemonClient(settings.host, settings.port)
+    client.unload(model_reference(model, settings))
+    click.echo(f"{model} is unloaded", err=True)

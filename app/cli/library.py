@@ -1,0 +1,76 @@
+"""`localllm list`, `cp` and `rm`: the model library, read and changed on disk."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from app.cli.arguments import json_option, open_library
+from app.cli.output import format_age, format_bytes, print_json, print_table
+from app.settings import read_settings
+from models.manifest import Manifest
+from models.name import ModelName
+
+NUM_ID_DIGITS = 12
+
+
+@click.command("list")
+@click.argument("prefix", default="")
+@json_option
+def list_command(prefix: str, as_json: bool) -> None:
+    """List the models in the library, newest first.
+
+    With PREFIX only those whose names begin with it.
+    """
+    library = open_library(read_settings())
+    found = [m for m in library.list() if m.name.lower().startswith(prefix.lower())]
+    if as_json:
+        print_json([_entry(manifest) for manifest in found])
+        return
+    print_table(
+        ("NAME", "ID", "SIZE", "PARAMETERS", "QUANTIZATION", "MODIFIED"), [_row(m) for m in found]
+    )
+
+
+def _entry(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "digest": manifest.digest,
+        "size_bytes": manifest.size_bytes,
+        "format": manifest.format,
+        "details": asdict(manifest.details),
+        "source": asdict(manifest.source) if manifest.source else None,
+        "created": manifest.created,
+    }
+
+
+def _row(manifest: Manifest) -> tuple[str, ...]:
+    details = manifest.details
+    return (
+        manifest.name,
+        manifest.digest[:NUM_ID_DIGITS],
+        format_bytes(manifest.size_bytes),
+        details.parameter_count or "-",
+        details.quantization or "-",
+        format_age(manifest.created),
+    )
+
+
+@click.command("cp")
+@click.argument("source")
+@click.argument("destination")
+def cp_command(source: str, destination: str) -> None:
+    """Give the model SOURCE a second name; no bytes are copied."""
+    library = open_library(read_settings())
+    copy = library.copy(ModelName.parse(source), ModelName.parse(destination))
+    click.echo(f"{copy.name} is now another name of {source}", err=True)
+
+
+@click.command("rm")
+@click.argument("models", nargs=-1, required=True)
+def rm_command(models: tuple[str, ...]) -> None:
+    """Remove MODELS from the library; files that other models use stay."""
+    library = open_library(read_settings())
+    for model in models:
+        freed_bytes = library.remove(ModelName.parse(model))
+        click.echo(f"removed {model}, {format_bytes(freed_bytes)} freed", err=True)

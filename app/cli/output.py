@@ -1,0 +1,66 @@
+"""What commands write: tables and JSON on stdout, sizes and times as people read them."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, indented."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_encode))
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON value on a line of its own, for a stream of them."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=_encode))
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Left-aligned columns, two spaces between them; the last column is not padded."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for row in (headers, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def format_bytes(num_bytes: float) -> str:
+    """Three digits and a decimal unit.
+
+    >>> format_bytes(4_920_000_000), format_bytes(37), format_bytes(12_300_000)
+    ('4.92 GB', '37 B', '12.3 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 999.5:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} TB"
+
+
+def format_duration(seconds: float) -> str:
+    """The largest fitting unit, rounded down.
+
+    >>> format_duration(59), format_duration(7300), format_duration(86400 * 3)
+    ('59 seconds', '2 hours', '3 days')
+    """
+    for unit, length_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length_s:
+            return _count(int(seconds // length_s), unit)
+    return _count(int(seconds), "second")
+
+
+def format_age(when: datetime) -> str:
+    """How long ago `when` was."""
+    return f"{format_duration(max(0.0, (datetime.now(UTC) - when).total_seconds()))} ago"
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" + ("" if number == 1 else "s")

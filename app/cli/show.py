@@ -1,0 +1,89 @@
+"""`localllm show`: what one model is, read from its own files."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from app.cli.arguments import json_option, model_argument, open_library
+from app.cli.output import format_bytes, print_json, print_table
+from app.settings import read_settings
+from models.details import ModelDetails, TensorSummary, describe
+from models.files import ModelFiles
+from models.resolve import resolve
+
+
+@click.command("show")
+@model_argument
+@click.option("--template", is_flag=True, help="Print the chat template and nothing else.")
+@click.option("--license", "license_", is_flag=True, help="Print the license and nothing else.")
+@click.option("--tensors", is_flag=True, help="List the tensors too.")
+@json_option
+def show_command(model: str, template: bool, license_: bool, tensors: bool, as_json: bool) -> None:
+    """Show what MODEL is: size, numbers, abilities, template, license."""
+    files = resolve(model, open_library(read_settings()))
+    found = describe(files)
+    if template or license_:
+        click.echo((found.template if template else found.license) or "")
+    elif as_json:
+        listed = {"tensors": [asdict(t) for t in found.tensors]} if tensors else {}
+        print_json(_entry(files, found, verbose=tensors) | listed)
+    else:
+        _print_facts(files, found)
+        if tensors:
+            _print_tensors(found.tensors)
+
+
+def _entry(files: ModelFiles, found: ModelDetails, *, verbose: bool) -> dict[str, Any]:
+    return {
+        "name": files.name,
+        "format": files.format,
+        "digest": files.digest,
+        "paths": _paths(files),
+        "size_bytes": found.total_bytes,
+        "parameter_count": found.parameter_count,
+        "details": asdict(found.details),
+        "parameters": dict(files.parameters),
+        "system": files.system,
+        "template": found.template,
+        "license": found.license,
+        "model_info": found.model_info(verbose=verbose),
+    }
+
+
+def _print_facts(files: ModelFiles, found: ModelDetails) -> None:
+    details = found.details
+    facts = [
+        ("name", files.name),
+        ("architecture", details.architecture),
+        ("parameters", f"{details.parameter_count} ({found.parameter_count:,})"),
+        ("quantization", details.quantization),
+        ("size", format_bytes(found.total_bytes)),
+        ("context length", f"{details.context_length:,} tokens"),
+        ("embedding length", f"{details.embedding_length:,}"),
+        ("abilities", ", ".join(details.capabilities)),
+        ("license", _first_line(found.license)),
+        ("system prompt", _first_line(files.system)),
+        *((f"default {name}", str(value)) for name, value in files.parameters.items()),
+        *(("file", path) for path in _paths(files)),
+    ]
+    width = max(len(label) for label, _ in facts)
+    for label, value in facts:
+        if value:
+            click.echo(f"{label.ljust(width)}  {value}")
+
+
+def _print_tensors(tensors: tuple[TensorSummary, ...]) -> None:
+    click.echo()
+    print_table(
+        ("TENSOR", "QUANTIZATION", "SHAPE"),
+        [(t.name, t.quantization, " x ".join(map(str, t.shape))) for t in tensors],
+    )
+
+
+def _paths(files: ModelFiles) -> list[str]:
+    return [str(path) for path in files.paths] or [str(files.directory)]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]

@@ -1,0 +1,102 @@
+"""What the repository promises about itself: locks, dependencies, settings and documents agree."""
+
+import ast
+import re
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from app.cli.root import COMMANDS, root
+from app.settings import known_variables
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("app", "engine", "metal_kernels", "models")
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+def sources() -> list[Path]:
+    return [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+
+
+def names_of(requirements: list[Any]) -> set[str]:
+    """Distribution names, without versions, extras and markers."""
+    texts = [text for text in requirements if isinstance(text, str)]
+    return {re.split(r"[\[<>=;! ]", text)[0].lower() for text in texts}
+
+
+def locked(lock: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_hashes_and_names_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert not re.search(r"https?://|index-url|find-links|file:", text)
+    assert text.count("==") > 30
+    for entry in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+def test_the_locks_hold_every_dependency() -> None:
+    groups = PROJECT["dependency-groups"]
+    runtime = names_of(PROJECT["project"]["dependencies"])
+    assert runtime | names_of(groups["build"]) <= locked("requirements.lock")
+    assert locked("requirements.lock") | names_of(groups["dev"]) <= locked("requirements-dev.lock")
+
+
+def test_every_import_is_a_declared_dependency_and_each_is_imported() -> None:
+    declared = names_of(PROJECT["project"]["dependencies"])
+    owners = packages_distributions()
+    imported = set()
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    used = {owner.lower() for name in imported for owner in owners.get(name, [])}
+    assert used - {"localllm"} == declared
+
+
+def test_every_variable_in_the_sources_is_a_known_setting() -> None:
+    found = {
+        name
+        for path in sources()
+        for name in re.findall(r"\bLOCALLLM_[A-Z_]+[A-Z]\b", path.read_text())
+    }
+    assert found <= known_variables()
+
+
+def test_tests_are_no_packages() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_ci_runs_the_documented_test_command() -> None:
+    assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
+    assert "make test" in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_lists_every_top_level_entry() -> None:
+    readme = (ROOT / "README.md").read_text()
+    entries = [*PACKAGES, "tests", "scripts", "localllm.py"]
+    assert [entry for entry in entries if not re.search(rf"^{entry}/?\s", readme, re.M)] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+def test_commands_in_documents_exist(document: str) -> None:
+    """Every `localllm COMMAND --option` that is written there is accepted by the parser."""
+    context = click.Context(root)
+    for line in (ROOT / document).read_text().splitlines():
+        for name, rest in re.findall(r"\blocalllm ([a-z]+)\b([^`|#\n]*)", line):
+            if name not in COMMANDS:
+                continue
+            command = root.get_command(context, name)
+            assert command is not None
+            known = {opt for p in command.get_params(context) for opt in p.opts + p.secondary_opts}
+            unknown = set(re.findall(r"(?<=\s)--[a-z-]+", rest)) - known
+            assert not unknown, f"{document}: localllm {name} has no {unknown}"
