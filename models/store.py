@@ -93,17 +93,8 @@ class Library:
         Raises:
             InvalidInput: the bundled name, or a layer whose blob is missing or of another size.
         """
-        name = ModelName.parse(manifest.name)
-        _refuse_bundled(name, "cannot be replaced")
         with self._changing():
-            self._check_layers(manifest)
-            path = self._existing_path(name) or self._path(name)
-            former = _read_if_whole(path)
-            stored = replace(manifest, name=former.name if former else name.display)
-            write_whole(path, format_manifest(stored))
-            if former is not None:
-                self._drop_unused(former)
-        return stored
+            return self._put(manifest)
 
     def copy(self, source: ModelName, destination: ModelName) -> Manifest:
         """Give a model a second name; the blobs are shared.
@@ -111,13 +102,11 @@ class Library:
         Raises:
             NotFound: no such source.
         """
-        manifest = self.get(source)
-        with self.pinned(layer.digest for layer in manifest.layers):
+        with self._changing():
+            manifest = self.get(source)
             if source.matches(BUNDLED_NAME):
                 self.blobs.add_link(self._bundled, manifest.layers[0].digest)
-            return self.write(
-                replace(manifest, name=destination.display, created=datetime.now(UTC))
-            )
+            return self._put(replace(manifest, name=destination.display, created=datetime.now(UTC)))
 
     def remove(self, name: ModelName) -> int:
         """Forget a name; the bytes freed. Contents that other models or running pulls need stay.
@@ -193,6 +182,18 @@ class Library:
     def _changing(self) -> Iterator[None]:
         with disk_errors(self.root), locked(self._lock):
             yield
+
+    def _put(self, manifest: Manifest) -> Manifest:
+        name = ModelName.parse(manifest.name)
+        _refuse_bundled(name, "cannot be replaced")
+        self._check_layers(manifest)
+        path = self._existing_path(name) or self._path(name)
+        former = _read_if_whole(path)
+        stored = replace(manifest, name=former.name if former else name.display)
+        write_whole(path, format_manifest(stored))
+        if former is not None:
+            self._drop_unused(former)
+        return stored
 
     def _path(self, name: ModelName) -> Path:
         folder = self._manifest_dir / name.host / name.namespace / name.model

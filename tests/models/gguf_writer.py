@@ -105,7 +105,7 @@ def model_bytes(
     return assemble(entries, described, data, alignment=alignment)
 
 
-LLAMA = {
+LLAMA: dict[str, Any] = {
     "general.architecture": "llama",
     "general.name": "Tiny",
     "general.file_type": 15,
@@ -131,7 +131,11 @@ def write_llama(path: Path, *, seed: int = 0) -> Path:
 def write_shards(directory: Path, count: int = 3, *, stem: str = "tiny") -> list[Path]:
     paths = []
     for index in range(count):
-        metadata = {"split.no": index, "split.count": count, "split.tensors.count": count}
+        metadata: dict[str, Any] = {
+            "split.no": index,
+            "split.count": count,
+            "split.tensors.count": count,
+        }
         if index == 0:
             metadata |= LLAMA
         raw = model_bytes(metadata, {f"blk.{index}.weight": ("F16", (2, 4))}, seed=index)

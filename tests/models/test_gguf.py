@@ -54,9 +54,10 @@ def test_every_scalar_and_array_type_is_read(tmp_path: Path) -> None:
         assert metadata[f"s{kind}"] == value
         assert type(metadata[f"s{kind}"]) is type(value)
         assert np.asarray(metadata[f"a{kind}"]).tolist() == [value] * 3
-    strings, numbers = metadata["nested"]  # type: ignore[misc, union-attr]
-    assert strings == ["x"]
-    assert np.asarray(numbers).tolist() == [1, 2]
+    nested_value = metadata["nested"]
+    assert isinstance(nested_value, list)
+    assert nested_value[0] == ["x"]
+    assert np.asarray(nested_value[1]).tolist() == [1, 2]
 
 
 def test_version_2_and_other_alignments_are_read(tmp_path: Path) -> None:
@@ -66,13 +67,7 @@ def test_version_2_and_other_alignments_are_read(tmp_path: Path) -> None:
     path.write_bytes(raw)
     file = read_gguf(path)
     assert file.version == 2
-    assert (
-        file.tensor_bytes("token_embd.weight").tobytes()
-        == raw[-len(raw) :][
-            (start := raw.index(file.tensor_bytes("token_embd.weight").tobytes())) : start
-            + file.tensors["token_embd.weight"].num_bytes
-        ]
-    )
+    start = raw.index(file.tensor_bytes("token_embd.weight").tobytes())
     assert start % 256 == 0
 
 
@@ -89,7 +84,7 @@ def test_any_shard_opens_the_whole_model(tmp_path: Path) -> None:
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     shards = w.write_shards(tmp_path)
     shards[1].unlink()
-    with pytest.raises(NotFound, match="1 of 3 shards missing: tiny-00002-of-00003.gguf"):
+    with pytest.raises(NotFound, match=r"1 of 3 shards missing: tiny-00002-of-00003\.gguf"):
         read_gguf(shards[0])
 
 
