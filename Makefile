@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 KERNELS := $(wildcard hatch_build.py metal_kernels/cpu/*)
 
-.PHONY: help chat test test-slow test-metal check fix lock bench wheel clean
+.PHONY: help chat test test-slow test-metal check fix docs lock bench wheel clean
 
 help:
 	@echo 'make chat        talk to the bundled model (sets everything up first)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-metal  the tests that need an Apple GPU'
 	@echo 'make check       formatting, lint and types'
 	@echo 'make fix         format and repair what can be repaired'
+	@echo 'make docs        renew the command reference'
 	@echo 'make bench       speed of the bundled model, or MODEL=...'
 	@echo 'make wheel       build wheel and sdist, install them elsewhere, try them'
 	@echo 'make lock        renew the lock files; UPGRADE=--upgrade for newer versions'
@@ -38,6 +39,9 @@ check: .venv/.ready-dev
 fix: .venv/.ready-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/.ready-dev
+	$(BIN)/python scripts/write_command_reference.py
 
 bench: .venv/.ready
 	@$(BIN)/localllm bench $(or $(MODEL),pocket) $(ARGS)

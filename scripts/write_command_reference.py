@@ -1,0 +1,46 @@
+"""Writes docs/commands.md from the commands themselves; with `--check` only says if it is stale."""
+
+import sys
+from pathlib import Path
+
+import click
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+REFERENCE = REPOSITORY / "docs" / "commands.md"
+
+
+def make_reference() -> str:
+    """The help of `localllm` and of every command that it lists."""
+    from app.cli.root import root
+
+    context = click.Context(root, info_name="localllm")
+    parts = ["# Commands\n\nWritten by `make docs` from the commands' own help.\n"]
+    parts.append(_section("localllm", root, context))
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        assert command is not None
+        if not command.hidden:
+            inner = click.Context(command, info_name=name, parent=context)
+            parts.append(_section(f"localllm {name}", command, inner))
+    return "\n".join(parts)
+
+
+def _section(title: str, command: click.Command, context: click.Context) -> str:
+    context.max_content_width = context.terminal_width = 100
+    formatter = click.HelpFormatter(width=100, max_width=100)
+    command.format_help(context, formatter)
+    return f"## {title}\n\n```\n{formatter.getvalue().rstrip()}\n```\n"
+
+
+def main() -> None:
+    """Write the file, or with `--check` end with 1 when it would change."""
+    text = make_reference()
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(0 if REFERENCE.read_text() == text else "docs/commands.md is stale: run `make docs`")
+    REFERENCE.parent.mkdir(exist_ok=True)
+    REFERENCE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
