@@ -1,0 +1,38 @@
+// The table of kernels one instruction set offers; `scalar` is the definition of all others.
+#pragma once
+#include <cstdint>
+
+#include "activations.h"
+#include "attention.h"
+#include "formats.h"
+#include "pointwise.h"
+
+namespace localllm {
+
+struct MatmulJob {
+  const Format& format;
+  const uint8_t* weights;
+  int num_rows;      // of the weights: the outputs
+  int num_columns;   // K
+  int num_inputs;    // rows of x
+  const Panel& panel;       // quantized formats
+  const float* x;           // dense formats: [num_inputs, num_columns]
+  const uint16_t* x_split;  // dense formats on AMX: see matmul_amx.cpp
+  float* y;                 // [num_inputs, num_rows]
+};
+
+struct Kernels {
+  const char* name;
+  // Quantizes rows [begin, end) of x into the panel.
+  void (*quantize_rows)(const float* x, const Panel& panel, int begin, int end);
+  // Fills columns of y that belong to weight tiles [begin, end).
+  void (*matmul)(const MatmulJob& job, int begin, int end);
+  const AttentionKernels& attention;
+  const PointwiseKernels& pointwise;
+};
+
+extern const Kernels kScalarKernels;
+const Kernels& kernels();             // of the chosen instruction set
+const char* choose_isa(const char* name);  // "" for the best; returns the chosen name
+
+}  // namespace localllm

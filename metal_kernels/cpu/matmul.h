@@ -1,0 +1,28 @@
+// Packed weight matrices and the ops on them.
+#pragma once
+#include <string>
+
+#include "formats.h"
+#include "mlx/array.h"
+#include "mlx/utils.h"
+
+namespace localllm {
+
+namespace mx = mlx::core;
+
+struct Matrix {
+  Format format;
+  int num_rows, num_columns;
+  mx::array packed;  // uint8, tiles
+};
+
+// `blocks`: num_rows rows of GGUF blocks, `row_stride` bytes apart; read before this returns.
+Matrix pack_gguf_matrix(const std::string& name, const uint8_t* blocks, int64_t row_stride,
+                        int num_rows, int num_columns);
+Matrix pack_affine_matrix(mx::array weight, mx::array scales, mx::array biases, int bits,
+                          int group_size);
+
+mx::array matmul(const mx::array& x, const Matrix& w, mx::StreamOrDevice s);
+mx::array take_rows(const Matrix& w, const mx::array& ids, mx::StreamOrDevice s);
+
+}  // namespace localllm

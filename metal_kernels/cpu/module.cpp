@@ -1,0 +1,55 @@
+// Python bindings. Arguments are checked in Python, where the message can be kind.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/variant.h>
+
+#include "cache_ops.h"
+#include "kernels.h"
+#include "matmul.h"
+#include "mlx/mlx.h"
+#include "pack.h"
+#include "pointwise_ops.h"
+#include "thread_pool.h"
+
+namespace nb = nanobind;
+namespace mx = mlx::core;
+using namespace nb::literals;
+using namespace localllm;
+
+NB_MODULE(_cpu, m) {
+  nb::class_<Matrix>(m, "Matrix")
+      .def_ro("num_rows", &Matrix::num_rows)
+      .def_ro("num_columns", &Matrix::num_columns)
+      .def_prop_ro("num_bytes", [](const Matrix& w) { return w.packed.nbytes(); });
+  m.def("row_bytes", &gguf_row_bytes, "name"_a, "num_columns"_a);
+  m.def(
+      "pack_gguf",
+      [](const std::string& name, nb::ndarray<const uint8_t, nb::ndim<2>, nb::device::cpu> blocks,
+         int num_columns) {
+        nb::gil_scoped_release release;
+        if (blocks.stride(1) != 1 || int64_t(blocks.shape(1)) != gguf_row_bytes(name, num_columns))
+          throw std::invalid_argument("blocks do not fit " + name);
+        return pack_gguf_matrix(name, blocks.data(), blocks.stride(0), int(blocks.shape(0)),
+                                num_columns);
+      },
+      "name"_a, "blocks"_a, "num_columns"_a);
+  m.def("pack_affine", &pack_affine_matrix, "weight"_a, "scales"_a, "biases"_a, "bits"_a,
+        "group_size"_a);
+  m.def("matmul", &matmul, "x"_a, "w"_a, "stream"_a = nb::none());
+  m.def("take_rows", &take_rows, "w"_a, "ids"_a, "stream"_a = nb::none());
+  m.def("kv_write", &kv_write, "pool"_a, "slots"_a, "k"_a, "v"_a, "stream"_a = nb::none());
+  m.def("paged_attention", &paged_attention, "q"_a, "pool"_a, "block_tables"_a, "query_starts"_a,
+        "context_lens"_a, "scale"_a, "window"_a, "sinks"_a.none(), "soft_cap"_a,
+        "stream"_a = nb::none());
+  m.def("rms_norm", &rms_norm, "x"_a, "weight"_a, "eps"_a, "stream"_a = nb::none());
+  m.def("swiglu", &swiglu, "gate"_a, "up"_a, "stream"_a = nb::none());
+  m.def("geglu", &geglu, "gate"_a, "up"_a, "stream"_a = nb::none());
+  m.def("rope", &rope, "x"_a, "positions"_a, "inv_freq"_a, "scale"_a, "interleaved"_a,
+        "stream"_a = nb::none());
+  m.def("choose_isa", [](const std::string& name) { return std::string(choose_isa(name.c_str())); });
+  m.def("isa", [] { return std::string(kernels().name); });
+  m.def("num_threads", [] { return localllm::ThreadPool::instance().num_threads(); });
+  m.def("set_num_threads", [](int n) { localllm::ThreadPool::instance().set_num_threads(n); });
+}

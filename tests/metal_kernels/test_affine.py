@@ -1,0 +1,38 @@
+import mlx.core as mx
+import numpy as np
+import pytest
+from random_blocks import BLOCK_TYPES, DENSE_TYPES, random_blocks
+
+from metal_kernels import affine, reference
+
+EXACT = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_these_types_become_affine_without_loss(name):
+    blocks = random_blocks(name, 9, 256)
+    matrix = affine.from_blocks(name, blocks, 256)
+    assert isinstance(matrix, affine.AffineMatrix)
+    values = np.array(affine.take_rows(matrix, mx.arange(9)))
+    np.testing.assert_allclose(
+        values, reference.dequantize_blocks(name, blocks, 256), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["Q4_K", "Q5_K"])
+def test_k_quants_become_affine_to_float16(name):
+    blocks = random_blocks(name, 9, 512)
+    matrix = affine.from_blocks(name, blocks, 512)
+    values = np.array(affine.take_rows(matrix, mx.arange(9)))
+    expected = reference.dequantize_blocks(name, blocks, 512)
+    assert np.abs(values - expected).max() < 2e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", [n for n in (*BLOCK_TYPES, *DENSE_TYPES) if n not in EXACT])
+def test_the_product_of_any_type_is_close(name):
+    blocks = random_blocks(name, 9, 256)
+    expected = reference.dequantize_blocks(name, blocks, 256)
+    matrix = affine.from_blocks(name, blocks, 256)
+    x = mx.random.normal((3, 256), key=mx.random.key(0))
+    got, wide = np.array(affine.matmul(x, matrix)), np.array(x) @ expected.T
+    assert np.sqrt(np.mean((got - wide) ** 2) / np.mean(wide**2)) < 6e-3
