@@ -64,6 +64,18 @@ def parse_keep_alive(value: object) -> float:
     return FOREVER if seconds < 0 else seconds
 
 
+def parse_seconds(text: str) -> float:
+    """What people write: a duration or a bare number of seconds; negative means forever.
+
+    >>> parse_seconds("90"), parse_seconds("-1"), parse_seconds("2m")
+    (90.0, inf, 120.0)
+    """
+    try:
+        return parse_keep_alive(float(text))
+    except ValueError:
+        return parse_keep_alive(text)
+
+
 def nanoseconds(seconds: float) -> int:
     """Durations on the wire of the Ollama API."""
     return round(seconds * 1e9)

@@ -42,7 +42,7 @@ class Generate:
     """Verbatim, when there are no messages."""
     prompt_token_ids: Sequence[int] = ()
     """Verbatim, before `prompt`."""
-    sampling: SamplingParams = SamplingParams()
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     grammar: Grammar | None = None
     stop: Sequence[str] = ()
     priority: int = 0
@@ -199,17 +199,12 @@ _KINDS: dict[str, type[Message | Event]] = {
 def format_line(message: Message | Event) -> bytes:
     """One line, its end included; `parse_line` reads it back."""
     fields = {"is": type(message).__name__, **vars(message)}
-    return (
-        json.dumps(fields, separators=(",", ":"), ensure_ascii=False, default=vars).encode(
-            "utf-8", "surrogatepass"
-        )
-        + b"\n"
-    )
+    return json.dumps(fields, separators=(",", ":"), default=vars).encode("ascii") + b"\n"
 
 
 def parse_line(line: bytes) -> Message | Event:
     """The message or event that a line holds."""
-    fields = json.loads(line.decode("utf-8", "surrogatepass"))
+    fields = json.loads(line)
     kind = _KINDS[fields.pop("is")]
     if kind is Generate:
         fields["sampling"] = _parse_sampling(fields["sampling"])

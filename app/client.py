@@ -1,0 +1,281 @@
+"""Talks to a daemon with nothing but the standard library: it must be there in milliseconds."""
+
+import http.client
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from app.locations import launcher, log_dir
+from app.settings import Settings
+from models import errors
+from models.errors import NotFound, UserError
+
+Json = dict[str, Any]
+
+START_TIMEOUT_S = 30.0
+_CONNECT_TIMEOUT_S = 5.0
+
+_ERRORS: dict[int, type[UserError]] = {
+    400: errors.InvalidInput,
+    404: errors.NotFound,
+    413: errors.InvalidInput,
+    503: errors.Busy,
+}
+
+
+class DaemonClient:
+    """One daemon. Streams are iterators; leaving one early, or `close`, stops the work behind it.
+
+    Not for several threads at once, except `close`.
+    """
+
+    def __init__(self, host: str, port: int, *, timeout_s: float | None = None) -> None:
+        self.host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        self.port = port
+        self._timeout_s = timeout_s
+        self._streams: set[http.client.HTTPConnection] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def is_up(self) -> bool:
+        """Whether a daemon (any server of Ollama's API) answers."""
+        try:
+            return "version" in self.version()
+        except UserError:
+            return False
+
+    def version(self) -> Json:
+        """`version` of the API, and `localllm` where it is one of ours."""
+        return self._call("GET", "/api/version")
+
+    def tags(self) -> list[Json]:
+        """The models of its library."""
+        return list(self._call("GET", "/api/tags")["models"])
+
+    def ps(self) -> list[Json]:
+        """The models in its memory."""
+        return list(self._call("GET", "/api/ps")["models"])
+
+    def show(self, model: str) -> Json:
+        """All about one model."""
+        return self._call("POST", "/api/show", {"model": model})
+
+    def chat(self, body: Mapping[str, Any]) -> Iterator[Json]:
+        """Chunks of `/api/chat`."""
+        return self._stream("/api/chat", body)
+
+    def generate(self, body: Mapping[str, Any]) -> Iterator[Json]:
+        """Chunks of `/api/generate`."""
+        return self._stream("/api/generate", body)
+
+    def pull(self, model: str) -> Iterator[Json]:
+        """Progress of a download into its library."""
+        return self._stream("/api/pull", {"model": model})
+
+    def load(self, model: str, *, adapter: str | None = None) -> None:
+        """Have a model in memory."""
+        body = {"model": model, "stream": False} | ({"adapter": adapter} if adapter else {})
+        self._call("POST", "/api/generate", body)
+
+    def unload(self, model: str) -> None:
+        """Have a model out of memory, as soon as nobody uses it."""
+        self._call("POST", "/api/generate", {"model": model, "keep_alive": 0, "stream": False})
+
+    def close(self) -> None:
+        """Break off all streams; the daemon stops their work at once."""
+        while self._streams:
+            _break_off(self._streams.pop())
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
+        connection = self._connect()
+        try:
+            response = self._request(connection, method, path, body)
+            answer: Json = json.loads(self._read(response) or b"{}")
+        finally:
+            connection.close()
+        return answer
+
+    def _stream(self, path: str, body: Mapping[str, Any]) -> Iterator[Json]:
+        connection = self._connect()
+        self._streams.add(connection)
+        try:
+            response = self._request(connection, "POST", path, {"stream": True, **body})
+            chunk: Json = {}
+            while not _is_last(chunk):
+                line = self._read_line(response)
+                if connection not in self._streams:
+                    return
+                if not line:
+                    raise self._lost(EOFError("the answer is not complete"))
+                chunk = json.loads(line)
+                if "error" in chunk:
+                    raise _error(chunk, chunk.get("status", 500))
+                yield chunk
+        finally:
+            self._streams.discard(connection)
+            _break_off(connection)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        timeout_s = _CONNECT_TIMEOUT_S if self._timeout_s is None else self._timeout_s
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise NotFound(
+                f"no daemon answers at {self.host}:{self.port}: {error.strerror or error}",
+                hint="start one with `localllm serve`",
+            ) from error
+        connection.sock.settimeout(self._timeout_s)
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _request(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+    ) -> http.client.HTTPResponse:
+        """The response once its status is there and good."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        try:
+            connection.request(method, path, data, headers)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._lost(error) from error
+        if response.status >= 300:
+            text = self._read(response).decode("utf-8", "replace")
+            raise _error(_parse_error(text), response.status)
+        return response
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._lost(error) from error
+
+    def _read_line(self, response: http.client.HTTPResponse) -> bytes:
+        try:
+            return response.readline()
+        except (OSError, http.client.HTTPException):
+            return b""
+
+    def _lost(self, error: Exception) -> UserError:
+        return UserError(
+            f"the daemon at {self.host}:{self.port} broke off: {error or type(error).__name__}",
+            hint="its log may say why; `localllm ps` shows whether it is still there",
+        )
+
+
+def _is_last(chunk: Json) -> bool:
+    return bool(chunk.get("done")) or chunk.get("status") == "success"
+
+
+def _break_off(connection: http.client.HTTPConnection) -> None:
+    """Close the socket itself, which also ends a read in another thread."""
+    if connection.sock is not None:
+        with suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def _parse_error(text: str) -> Json:
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {"error": text.strip()}
+    return body if isinstance(body, dict) and "error" in body else {"error": text.strip()}
+
+
+def _error(body: Mapping[str, Any], status: int) -> UserError:
+    message = str(body["error"]) or f"the daemon answered with status {status}"
+    return _ERRORS.get(status, UserError)(message, hint=body.get("hint"))
+
+
+@contextmanager
+def connect_or_start(settings: Settings, preload: str | None = None) -> Iterator[DaemonClient]:
+    """A client of the daemon that runs, else of a private one that ends with this process.
+
+    A private daemon loads `preload` at once, while it is still starting itself. Its log goes to a
+    file of the log directory.
+    """
+    running = DaemonClient(settings.host, settings.port, timeout_s=_CONNECT_TIMEOUT_S)
+    if running.is_up():
+        with DaemonClient(settings.host, settings.port) as client:
+            yield client
+        return
+    with _private_daemon(settings, preload) as address, DaemonClient(*address) as client:
+        yield client
+
+
+@contextmanager
+def _private_daemon(settings: Settings, preload: str | None) -> Iterator[tuple[str, int]]:
+    command = [sys.executable, "-E", "-P", str(launcher()), "serve", "--private"]
+    command += [] if preload is None else ["--preload", preload]
+    log_file = log_dir(settings.home) / "private-daemon.log"
+    with _open_log(log_file) as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield _read_address(process, log_file)
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        try:
+            process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """The file to append to; where none can be, the log is lost and nothing else."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
+def _read_address(process: subprocess.Popen[bytes], log_file: Path) -> tuple[str, int]:
+    """The address that a private daemon prints when it listens.
+
+    Raises:
+        UserError: it printed an error instead, or nothing.
+    """
+    assert process.stdout is not None
+    hint = f"{log_file} may say why"
+    if not select.select([process.stdout], [], [], START_TIMEOUT_S)[0]:
+        raise UserError(f"the private daemon was not up after {START_TIMEOUT_S:g} s", hint=hint)
+    line = process.stdout.readline()
+    if not line:
+        raise UserError("the private daemon ended while it started", hint=hint)
+    said: Json = json.loads(line)
+    if "error" in said:
+        raise _error(said, said["status"])
+    return said["host"], said["port"]

@@ -1,0 +1,1 @@
+"""The daemon: HTTP in front of worker processes. Never imports MLX."""

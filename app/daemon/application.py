@@ -1,0 +1,50 @@
+"""Puts routes, security and the shared state together into one ASGI application."""
+
+import logging
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from app.daemon import library_routes, ollama_routes
+from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
+from app.daemon.model_worker import ModelSource
+from app.daemon.security import Gate, is_loopback
+from app.daemon.state import State
+from localllm import __version__
+from models.errors import UserError
+
+log = logging.getLogger("localllm.daemon")
+
+Preloaded = tuple[ModelSource, subprocess.Popen[bytes]]
+
+
+def make_application(state: State, *, host: str, preloaded: Preloaded | None = None) -> FastAPI:
+    """The daemon behind an address on `host`; its workers end with it."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if preloaded is not None:
+            state.pool.adopt(*preloaded)
+        yield
+        await state.pool.close()
+
+    app = FastAPI(
+        title="localllm",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={
+            UserError: answer_user_error,
+            HTTPException: answer_http_error,
+            Exception: answer_defect,
+        },
+    )
+    app.state.daemon = state
+    for routes in (library_routes, ollama_routes):
+        app.include_router(routes.router)
+    app.add_middleware(Gate, check_host=is_loopback(host), origins=state.settings.origins)
+    return app

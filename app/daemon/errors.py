@@ -1,0 +1,42 @@
+"""How errors outside an answer reach a client: each path prefix in its own API's shape."""
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from app.daemon.ollama_replies import error_body
+from app.daemon.reply import JSONReply
+from models.errors import UserError
+
+log = logging.getLogger("localllm.daemon")
+
+
+async def answer_user_error(request: Request, error: Exception) -> Response:
+    """A mistake of the client's, or a state of ours that it should know."""
+    assert isinstance(error, UserError)
+    headers = {"retry-after": "1"} if error.status == 503 else {}
+    return JSONReply(_body(request, error), status_code=error.status, headers=headers)
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """An unknown path or method."""
+    del request
+    assert isinstance(error, HTTPException)
+    text = (
+        "404 page not found" if error.status_code == 404 else f"{error.status_code} {error.detail}"
+    )
+    return PlainTextResponse(text.lower(), error.status_code, headers=error.headers)
+
+
+async def answer_defect(request: Request, error: Exception) -> Response:
+    """A defect of ours: the log has the traceback."""
+    del error
+    defect = UserError("internal server error", hint="the daemon's log has the details")
+    return JSONReply(_body(request, defect), status_code=500)
+
+
+def _body(request: Request, error: UserError) -> dict[str, object]:
+    del request
+    return error_body(error)
