@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.block_pool import BlockPool
+from engine.disk_cache import DiskCache
 from engine.prefix_cache import PrefixCache
 from engine.request import Grammar, Request, StepOutput
 from engine.sampler import Logits, sample, token_logprob
@@ -20,6 +21,9 @@ from models.errors import InvalidInput
 
 if TYPE_CHECKING:
     from engine.model_runner import ModelRunner
+
+MIN_SAVED_BLOCKS = 4
+"""Shorter prefixes are computed as fast as they are read."""
 
 
 class Matcher(Protocol):
@@ -62,6 +66,7 @@ class Engine:
         *,
         eos_token_ids: frozenset[int],
         make_matcher: Callable[[Grammar], Matcher],
+        disk_cache: DiskCache | None = None,
     ) -> None:
         self.limits = limits
         self._runner = runner
@@ -70,7 +75,16 @@ class Engine:
         self._make_matcher = make_matcher
         self._matchers: dict[str, Matcher] = {}
         proposer = NgramProposer(limits.max_draft_tokens)
-        self._scheduler = Scheduler(pool, self._cache, limits, eos_token_ids, proposer.propose)
+        self._disk_cache = disk_cache
+        self._saved: set[str] = set()
+        self._scheduler = Scheduler(
+            pool,
+            self._cache,
+            limits,
+            eos_token_ids,
+            proposer.propose,
+            disk_cache.read if disk_cache else lambda _key: None,
+        )
         self._num_steps = 0
 
     def add_request(self, request: Request) -> None:
@@ -116,6 +130,27 @@ class Engine:
         """End a request now and free its blocks; None when it is not here."""
         self._matchers.pop(request_id, None)
         return self._scheduler.abort(request_id)
+
+    def save_prefixes(self, max_blocks: int) -> int:
+        """Write at most so many blocks of long prefixes to disk, for idle moments; the number.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        if self._disk_cache is None:
+            return 0
+        unsaved = [
+            node
+            for leaf in self._cache.leaves()
+            if len(path := leaf.path()) >= MIN_SAVED_BLOCKS
+            for node in path
+            if node.key not in self._saved
+        ]
+        for node in unsaved[:max_blocks]:
+            if node.key not in self._disk_cache:
+                self._disk_cache.write(node.key, self._runner.kv_cache.read_block(node.block_id))
+            self._saved.add(node.key)
+        return len(unsaved[:max_blocks])
 
     @property
     def metrics(self) -> EngineMetrics:

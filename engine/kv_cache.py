@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.batch import Batch, slot_mapping
 from metal_kernels.kv_cache import kv_write, make_pool
@@ -172,7 +174,26 @@ class KVCache:
                 keys, values = mx.split(rows, [layer.key_size], axis=-1)
                 layer.pool = kv_write(layer.pool, slots, keys, values)
 
+    def read_block(self, block_id: int) -> bytes:
+        """A block of all layers, as the disk keeps it."""
+        return b"".join(_host_view(layer.pool)[block_id].tobytes() for layer in self.layers)
+
+    def write_blocks(self, contents: tuple[tuple[int, bytes], ...]) -> None:
+        """Put blocks back, in place; no step may be under way."""
+        for block_id, data in contents:
+            start = 0
+            for layer in self.layers:
+                block = _host_view(layer.pool)[block_id]
+                saved = np.frombuffer(data, block.dtype, block.size, start)
+                block[...] = saved.reshape(block.shape)
+                start += block.nbytes
+
     @property
     def pools(self) -> list[mx.array]:
         """Every layer's memory."""
         return [layer.pool for layer in self.layers]
+
+
+def _host_view(pool: mx.array) -> NDArray[np.generic]:
+    """The pool's own memory, which the host shares."""
+    return np.array(pool, copy=False)

@@ -21,6 +21,7 @@ class ModelRunner:
 
     def run(self, output: SchedulerOutput) -> Logits:
         """Logits [R, V] of the rows that are sampled, in the plan's order, as host memory."""
+        self.kv_cache.write_blocks(output.restores)
         self.kv_cache.copy_blocks(output.copies)
         batch = make_batch(output, self.kv_cache.block_size)
         self.kv_cache.begin_step(batch)

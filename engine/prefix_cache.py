@@ -9,6 +9,7 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
 from engine.block_pool import BlockPool
+from engine.disk_cache import chain_key
 
 
 @dataclass(eq=False)
@@ -18,7 +19,18 @@ class CachedBlock:
     parent: "CachedBlock | None"
     token_ids: tuple[int, ...]
     block_id: int
+    key: str
+    """Name of the block on disk; "" for the root."""
     children: dict[tuple[int, ...], "CachedBlock"] = field(default_factory=dict)
+
+    def path(self) -> "list[CachedBlock]":
+        """The blocks from the first one to this."""
+        found: list[CachedBlock] = []
+        node = self
+        while node.parent is not None:
+            found.append(node)
+            node = node.parent
+        return found[::-1]
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class PrefixCache:
         self._pool = pool
         self._block_size = pool.block_size
         self._nodes: dict[int, CachedBlock] = {}
-        self._root = CachedBlock(parent=None, token_ids=(), block_id=-1)
+        self._root = CachedBlock(parent=None, token_ids=(), block_id=-1, key="")
         pool.on_evict = self._forget
 
     @property
@@ -82,11 +94,15 @@ class PrefixCache:
         known = parent.children.get(token_ids)
         if known is not None:
             return known
-        node = CachedBlock(parent, token_ids, block_id)
+        node = CachedBlock(parent, token_ids, block_id, chain_key(parent.key, token_ids))
         parent.children[token_ids] = node
         self._nodes[block_id] = node
         self._pool.keep_when_released(block_id)
         return node
+
+    def leaves(self) -> list[CachedBlock]:
+        """The last block of every known prefix."""
+        return [node for node in self._nodes.values() if not node.children]
 
     def _forget(self, block_id: int) -> None:
         node = self._nodes.pop(block_id)

@@ -11,7 +11,8 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 
 from engine.block_pool import BlockPool
-from engine.prefix_cache import PrefixCache, num_common
+from engine.disk_cache import chain_key
+from engine.prefix_cache import PrefixCache, PrefixMatch, num_common
 from engine.request import FinishReason, StepOutput, TokenLogprob
 from engine.sequence import Sequence, Status
 
@@ -58,6 +59,8 @@ class SchedulerOutput:
     scheduled: tuple[ScheduledSequence, ...]
     copies: tuple[tuple[int, int], ...] = ()
     """(from, to) block ids whose contents are copied, in this order, before the step."""
+    restores: tuple[tuple[int, bytes], ...] = ()
+    """Blocks whose contents come from disk, before any copy."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Scheduler:
         limits: SchedulerLimits,
         eos_token_ids: frozenset[int],
         propose: Callable[[Sequence, int], SequenceOf[int]] = lambda _sequence, _limit: (),
+        read_saved: Callable[[str], bytes | None] = lambda _key: None,
     ) -> None:
         self.limits = limits
         self.waiting: list[Sequence] = []
@@ -93,6 +97,9 @@ class Scheduler:
         self._cache = cache
         self._eos_token_ids = eos_token_ids
         self._propose = propose
+        self._read_saved = read_saved
+        self._copies: list[tuple[int, int]] = []
+        self._restores: list[tuple[int, bytes]] = []
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence by priority and arrival."""
@@ -109,13 +116,15 @@ class Scheduler:
         scheduled = [item for item in scheduled if item.sequence.status is Status.RUNNING]
         if scheduled:
             budget = min(budget, self.limits.max_prefill_tokens_beside_decode)
-        copies: list[tuple[int, int]] = []
         for sequence in [s for s in self.running if s.num_uncomputed_tokens > 1]:
             budget -= self._schedule_prefill(sequence, budget, scheduled)
-        while budget > 0 and self.waiting and self._admit(self.waiting[0], copies):
+        while budget > 0 and self.waiting and self._admit(self.waiting[0]):
             budget -= self._schedule_prefill(self.running[-1], budget, scheduled)
         running = tuple(item for item in scheduled if item.sequence.status is Status.RUNNING)
-        return SchedulerOutput(running, tuple(copies))
+        output = SchedulerOutput(running, tuple(self._copies), tuple(self._restores))
+        assert running or not (self._copies or self._restores)
+        self._copies, self._restores = [], []
+        return output
 
     def update(
         self, output: SchedulerOutput, sampled: dict[str, SampledTokens]
@@ -174,7 +183,7 @@ class Scheduler:
         scheduled.append(ScheduledSequence(sequence, start, token_ids))
         return num_tokens
 
-    def _admit(self, sequence: Sequence, copies: list[tuple[int, int]]) -> bool:
+    def _admit(self, sequence: Sequence) -> bool:
         """Start a waiting sequence on its cached prefix, if the rest of it has room."""
         if len(self.running) >= self.limits.max_running:
             return False
@@ -189,12 +198,8 @@ class Scheduler:
         sequence.block_table = list(shared)
         sequence.cache_node, sequence.num_cache_nodes = match.node, len(shared)
         sequence.num_computed_tokens = len(shared) * self._pool.block_size
-        if match.partial_block_id is not None and self._pool.num_available > 1:
-            self._pool.retain(match.partial_block_id)
-            sequence.block_table.append(self._pool.acquire())
-            self._pool.release(match.partial_block_id)
-            copies.append((match.partial_block_id, sequence.block_table[-1]))
-            sequence.num_computed_tokens += match.num_partial_tokens
+        if not self._restore(sequence):
+            self._copy_partial(sequence, match)
         if sequence.first_scheduled_s is None:
             sequence.first_scheduled_s = time.monotonic()
             sequence.num_cached_tokens = sequence.num_computed_tokens
@@ -202,6 +207,33 @@ class Scheduler:
         self.waiting.remove(sequence)
         self.running.append(sequence)
         return True
+
+    def _restore(self, sequence: Sequence) -> bool:
+        """Go on with blocks saved on disk; False when there are none."""
+        size, start = self._pool.block_size, len(sequence.block_table)
+        for i in range(start, (len(sequence) - 1) // size):
+            token_ids = tuple(sequence.token_ids[i * size : (i + 1) * size])
+            parent = sequence.cache_node or self._cache.root
+            contents = self._read_saved(chain_key(parent.key, token_ids))
+            if contents is None:
+                break
+            block_id = self._pool.acquire()
+            self._restores.append((block_id, contents))
+            sequence.block_table.append(block_id)
+            sequence.cache_node = self._cache.insert(parent, token_ids, block_id)
+            sequence.num_cache_nodes = i + 1
+            sequence.num_computed_tokens += size
+        return len(sequence.block_table) > start
+
+    def _copy_partial(self, sequence: Sequence, match: PrefixMatch) -> None:
+        """Start the next block as a copy of one whose beginning is the same."""
+        if match.partial_block_id is None or self._pool.num_available < 2:
+            return
+        self._pool.retain(match.partial_block_id)
+        sequence.block_table.append(self._pool.acquire())
+        self._pool.release(match.partial_block_id)
+        self._copies.append((match.partial_block_id, sequence.block_table[-1]))
+        sequence.num_computed_tokens += match.num_partial_tokens
 
     def _accept(self, item: ScheduledSequence, sampled: SampledTokens) -> StepOutput:
         sequence = item.sequence

@@ -1,5 +1,7 @@
 """A real (tiny) network through the paged engine equals the same network run plainly."""
 
+from pathlib import Path
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from tiny import random_prompts, tiny_network
 
 from engine.block_pool import BlockPool
+from engine.disk_cache import DiskCache
 from engine.engine import Engine
 from engine.kv_cache import KVCache, layer_windows, probe_layers
 from engine.model_runner import ModelRunner
@@ -14,7 +17,9 @@ from engine.request import Request, SamplingParams
 from engine.scheduler import SchedulerLimits
 
 
-def make_engine(network: nn.Module, num_blocks: int = 64, **limits: int) -> Engine:
+def make_engine(
+    network: nn.Module, num_blocks: int = 64, disk_cache: DiskCache | None = None, **limits: int
+) -> Engine:
     shapes = probe_layers(network)
     cache = KVCache(
         shapes, layer_windows(network), num_blocks=num_blocks, block_size=8, dtype=mx.float32
@@ -25,6 +30,7 @@ def make_engine(network: nn.Module, num_blocks: int = 64, **limits: int) -> Engi
         SchedulerLimits(max_context_tokens=200, **limits),
         eos_token_ids=frozenset(),
         make_matcher=lambda grammar: pytest.fail(f"no grammar here: {grammar}"),
+        disk_cache=disk_cache,
     )
 
 
@@ -137,3 +143,19 @@ def test_logprobs_belong_to_the_chosen_tokens() -> None:
     first = outputs[0].logprobs[0]
     assert first.token_id == int(row.argmax()) == first.alternatives[0][0]
     assert np.isclose(first.logprob, row.max() - np.log(np.exp(row).sum()), atol=1e-4)
+
+
+def test_prefixes_come_back_from_disk_with_the_same_text(tmp_path: Path) -> None:
+    network = tiny_network()
+    prompt = tuple(int(t) for t in np.random.default_rng(4).integers(0, 50, 90))
+    first = make_engine(network, disk_cache=DiskCache(tmp_path, "tiny", 10**8))
+    cold = generate(first, [prompt], 8)
+    assert first.save_prefixes(100) == 12
+    assert first.save_prefixes(100) == 0
+    second = make_engine(network, disk_cache=DiskCache(tmp_path, "tiny", 10**8))
+    second.add_request(Request("warm", prompt, SamplingParams(temperature=0, max_tokens=8)))
+    outputs = [o for _ in range(8) for o in second.step()]
+    second.check_integrity()
+    assert [t for o in outputs for t in o.token_ids] == cold[0]
+    assert outputs[-1].stats is not None
+    assert outputs[-1].stats.num_cached_tokens == 88
