@@ -103,7 +103,10 @@ class Engine:
                 hint="shorten the conversation, or ask for a larger context (num_ctx)",
             )
         if request.grammar is not None:
-            self._matchers[request.id] = self._make_matcher(request.grammar)
+            matcher = self._make_matcher(request.grammar)
+            for token_id in request.prompt_token_ids[num_tokens - request.num_resumed_tokens :]:
+                matcher.accept(token_id)
+            self._matchers[request.id] = matcher
         seed = request.sampling.seed
         seed = secrets.randbits(63) if seed is None else seed
         self._scheduler.add(Sequence(request, seed, time.monotonic()))

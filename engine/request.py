@@ -72,6 +72,8 @@ class Request:
     sampling: SamplingParams = SamplingParams()
     grammar: Grammar | None = None
     priority: int = 0
+    num_resumed_tokens: int = 0
+    """So many of the prompt's last tokens are output given before: the grammar follows them too."""
 
 
 @dataclass(frozen=True)
