@@ -19,12 +19,19 @@ class Tokenizer(Protocol):
     vocab_size: int
 
     def encode(
-        self, text: str, *, add_special: bool = True, parse_special: bool = True
+        self,
+        text: str,
+        *,
+        add_special: bool = True,
+        parse_special: bool = True,
+        continues: bool = False,
     ) -> list[int]:
         """Token ids of `text`.
 
         `add_special`: put the start and end tokens around it that the model was trained with.
         `parse_special`: names of control tokens in `text` become those tokens.
+        `continues`: `text` goes on in mid-text, so no space is put in front of it.
+        A start token that `text` begins with is not put there a second time.
         """
 
     def decode(self, token_ids: Iterable[int]) -> str:

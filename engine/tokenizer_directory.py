@@ -35,13 +35,19 @@ class DirectoryTokenizer:
         self.eos_token_ids = self._end_token_ids()
 
     def encode(
-        self, text: str, *, add_special: bool = True, parse_special: bool = True
+        self,
+        text: str,
+        *,
+        add_special: bool = True,
+        parse_special: bool = True,
+        continues: bool = False,  # noqa: ARG002 - the library has no way to say so
     ) -> list[int]:
         """See Tokenizer.encode; lone surrogates count as U+FFFD."""
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         tokenizer = self._tokenizer if parse_special else self._literal
         ids: list[int] = tokenizer.encode(text, add_special_tokens=add_special).ids
-        return ids
+        bos = self.bos_token_id
+        return ids[1:] if add_special and bos is not None and ids[:2] == [bos, bos] else ids
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """See Tokenizer.decode."""

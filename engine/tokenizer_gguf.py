@@ -35,15 +35,18 @@ class GgufTokenizer:
         self.vocab_size = len(vocabulary.texts)
 
     def encode(
-        self, text: str, *, add_special: bool = True, parse_special: bool = True
+        self,
+        text: str,
+        *,
+        add_special: bool = True,
+        parse_special: bool = True,
+        continues: bool = False,
     ) -> list[int]:
         """See Tokenizer.encode; lone surrogates count as U+FFFD."""
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         vocabulary = self._vocabulary
         ids: list[int] = []
-        if add_special and vocabulary.add_bos and vocabulary.bos_token_id is not None:
-            ids.append(vocabulary.bos_token_id)
-        after_special = True
+        after_special = not continues
         for fragment in self._partition(text, parse_special):
             if isinstance(fragment, int):
                 ids.append(fragment)
@@ -51,8 +54,13 @@ class GgufTokenizer:
             else:
                 ids += self._encoder.encode(fragment, after_special=after_special)
                 after_special = False
-        if add_special and vocabulary.add_eos and vocabulary.eos_token_id is not None:
-            ids.append(vocabulary.eos_token_id)
+        if not add_special:
+            return ids
+        bos, eos = vocabulary.bos_token_id, vocabulary.eos_token_id
+        if vocabulary.add_bos and bos is not None and ids[:1] != [bos]:
+            ids.insert(0, bos)
+        if vocabulary.add_eos and eos is not None:
+            ids.append(eos)
         return ids
 
     def decode(self, token_ids: Iterable[int]) -> str:
