@@ -57,11 +57,9 @@ def take_rows(blocks: mx.array, quantization: str, ids: mx.array, dtype: mx.Dtyp
     """Rows [..., K] of the weights in `dtype`; ids must lie in [0, N)."""
     num_columns = blocks.shape[1] // BLOCK_BYTES[quantization] * BLOCK_VALUES[quantization]
     num_slices = num_columns // _SLICE_VALUES[quantization]
-    # An index of fewer than eight would be bound as `constant` and compiled again.
     flat = ids.reshape(-1).astype(mx.int32)
-    padded = mx.pad(flat, (0, max(0, 8 - flat.size)))
     y = dequantize_kernel(quantization)(
-        [blocks, padded, parameters(num_columns)],
+        [blocks, flat, parameters(num_columns)],
         template=[("T", dtype)],
         grid=(num_slices, flat.size, 1),
         threadgroup=(min(num_slices, 64), 1, 1),

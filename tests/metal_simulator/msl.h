@@ -15,6 +15,8 @@ typedef half float16_t;
 #define METAL_FUNC inline
 #undef INFINITY
 #define INFINITY __builtin_inff()
+#define M_LOG2E_F 1.44269504088896340736f
+#define M_PI_F 3.14159265358979323846f
 
 struct bfloat {
   uint16_t bits;

@@ -1,0 +1,40 @@
+"""Keys and values of one sequence copied out of the pool, for prefill through dense attention."""
+
+from functools import cache
+
+import mlx.core as mx
+
+from metal_kernels.metal import fence
+from metal_kernels.metal.kernel import Kernel, parameters
+
+
+def gather_kv(
+    pool: mx.array, block_tables: mx.array, table_start: int, num_tokens: int, key_size: int
+) -> tuple[mx.array, mx.array]:
+    """K [Hkv, L, D] and V [Hkv, L, DV] of the L tokens of one sequence.
+
+    Its blocks begin at `table_start` of the block tables taken as one row.
+    """
+    _, num_kv_heads, block_size, width = pool.shape
+    value_size = width - key_size
+    k, v = gather_kernel()(
+        [pool, block_tables, fence.latest(), parameters(table_start, num_tokens)],
+        template=[("T", pool.dtype), ("D", key_size), ("DV", value_size), ("BS", block_size)],
+        grid=(width // 4, num_tokens, num_kv_heads),
+        threadgroup=(width // 4, max(1, 256 // (width // 4)), 1),
+        outputs=[
+            ((num_kv_heads, num_tokens, key_size), pool.dtype),
+            ((num_kv_heads, num_tokens, value_size), pool.dtype),
+        ],
+    )
+    return k, v
+
+
+@cache
+def gather_kernel() -> Kernel:
+    return Kernel(
+        name="gather_kv",
+        body="gather_kv",
+        inputs=("pool", "block_tables", "fence", "sizes"),
+        outputs=("k", "v"),
+    )

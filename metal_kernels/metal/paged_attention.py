@@ -1,0 +1,309 @@
+"""Attention over the paged pool: few rows per sequence in our kernel, many through MLX's own.
+
+The host knows every sequence's lengths, so it lays out the launch (a `Plan`) once per step; all
+layers of the step share it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import NamedTuple, cast
+
+import mlx.core as mx
+import numpy as np
+
+from metal_kernels.metal import fence
+from metal_kernels.metal.gather_kv import gather_kv
+from metal_kernels.metal.kernel import Kernel, parameters
+
+HEAD_SIZES = (64, 80, 96, 128, 192, 256)
+"""Sizes of keys and of values; any pair of them."""
+
+MAX_KERNEL_ROWS = 16
+"""Query tokens per sequence up to which K and V are read in place."""
+
+# A split's partial sums, written and read in float32, stay below 4 % of its keys and values for up
+# to eight rows; more rows give up bytes for threadgroups.
+MIN_SPLIT_TOKENS, MIN_SPLIT_TOKENS_PER_ROW, MAX_MIN_SPLIT_TOKENS = 256, 64, 512
+NO_WINDOW = 1 << 30
+
+# Threadgroups that fill a GPU of 16 cores; splits beyond that only add merging.
+TARGET_THREADGROUPS = 128
+
+
+class Tile(NamedTuple):
+    """Rows of one sequence that share a threadgroup; a row is query token * group + head in group.
+
+    Every row of it sees keys inside `start:end`.
+    """
+
+    first_token: int
+    first_row: int
+    num_rows: int
+    first_position: int
+    table_start: int
+    start: int
+    end: int
+    unused: int = 0
+
+
+class Shape(NamedTuple):
+    """Rows per simdgroup, sets of rows and stripes of keys per threadgroup."""
+
+    rows: int
+    tiles: int
+    stripes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One launch for a run of sequences with few query tokens each."""
+
+    shape: Shape
+    tiles: mx.array
+    num_tiles: int
+    live_splits: mx.array
+    split_tokens: int
+    num_splits: int
+
+
+def paged_attention(
+    q: mx.array,
+    pool: mx.array,
+    *,
+    block_tables: mx.array,
+    query_starts: mx.array,
+    context_lens: mx.array,
+    scale: float,
+    window: int | None = None,
+    sinks: mx.array | None = None,
+    soft_cap: float | None = None,
+) -> mx.array:
+    """As `metal_kernels.paged_attention.paged_attention`, whose checks have passed."""
+    starts = cast(list[int], query_starts.tolist())
+    contexts = cast(list[int], context_lens.tolist())
+    width = block_tables.shape[1]
+    results = []
+    for first, last in split_runs(starts):
+        rows = q[starts[first] : starts[last]]
+        if last - first == 1 and rows.shape[0] > MAX_KERNEL_ROWS:
+            k, v = gather_kv(pool, block_tables, first * width, contexts[first], q.shape[-1])
+            results.append(dense_attention(rows, k, v, scale, window, sinks, soft_cap))
+            continue
+        plan = make_plan(
+            tuple(np.diff(starts[first : last + 1]).tolist()),
+            tuple(contexts[first:last]),
+            table_rows=range(first * width, last * width, width),
+            num_heads=q.shape[1],
+            num_kv_heads=pool.shape[1],
+            head_size=q.shape[-1],
+            window=window or NO_WINDOW,
+        )
+        results.append(_launch(rows, pool, block_tables, plan, scale, window, sinks, soft_cap))
+    return results[0] if len(results) == 1 else mx.concatenate(results)
+
+
+def split_runs(starts: Sequence[int]) -> list[tuple[int, int]]:
+    """Sequences first:last that go together: one with many rows alone, neighbours with few as one.
+
+    >>> split_runs([0, 1, 2, 40, 41])
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    runs: list[tuple[int, int]] = []
+    joins = False
+    for i in range(len(starts) - 1):
+        is_short = starts[i + 1] - starts[i] <= MAX_KERNEL_ROWS
+        if is_short and joins:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+        joins = is_short
+    return runs
+
+
+def choose_shape(num_rows: int, head_size: int) -> Shape:
+    """For the rows of one sequence and kv head. Wide heads fill the registers with fewer rows."""
+    most = 8 if head_size <= 128 else 4
+    rows = min(most, 1 << (num_rows - 1).bit_length())
+    if num_rows <= rows:
+        return Shape(rows, 1, 4)
+    return Shape(rows, 2, 4) if num_rows <= 2 * rows else Shape(rows, 4, 2)
+
+
+@lru_cache(maxsize=16)
+def make_plan(
+    query_lens: tuple[int, ...],
+    contexts: tuple[int, ...],
+    *,
+    table_rows: range,
+    num_heads: int,
+    num_kv_heads: int,
+    head_size: int,
+    window: int,
+) -> Plan:
+    """Tiles and splits for sequences of `contexts` tokens, the last `query_lens` of them asking."""
+    group = num_heads // num_kv_heads
+    shape = choose_shape(max(query_lens) * group, head_size)
+    capacity = shape.rows * shape.tiles
+    # Heads of one token stay together where they fit, so that all its rows have the same splits.
+    step = capacity // group * group or capacity
+    tiles = []
+    first_token = 0
+    for query_len, context, table_start in zip(query_lens, contexts, table_rows, strict=True):
+        first_position = context - query_len
+        for row in range(0, query_len * group, step):
+            num_rows = min(step, query_len * group - row, capacity)
+            start = max(0, first_position + row // group - window + 1)
+            end = first_position + (row + num_rows - 1) // group + 1
+            tiles.append(Tile(first_token, row, num_rows, first_position, table_start, start, end))
+        first_token += query_len
+    span = max(tile.end - tile.start for tile in tiles)
+    wanted = -(-TARGET_THREADGROUPS // (num_kv_heads * len(tiles)))
+    smallest = MIN_SPLIT_TOKENS_PER_ROW * max(tile.num_rows for tile in tiles)
+    smallest = min(max(smallest, MIN_SPLIT_TOKENS), MAX_MIN_SPLIT_TOKENS)
+    num_splits = max(1, min(wanted, span // smallest))
+    split_tokens = -(-span // (32 * num_splits)) * 32
+    num_splits = -(-span // split_tokens)
+    live = np.ones(max(8, first_token), np.int32)
+    for tile in tiles:
+        tokens = np.arange(tile.first_row, tile.first_row + tile.num_rows) // group
+        live[tile.first_token + tokens] = -(-(tile.end - tile.start) // split_tokens)
+    return Plan(
+        shape, mx.array(np.array(tiles, np.int32)), len(tiles), mx.array(live), split_tokens,
+        num_splits,
+    )  # fmt: skip
+
+
+def _launch(
+    q: mx.array,
+    pool: mx.array,
+    block_tables: mx.array,
+    plan: Plan,
+    scale: float,
+    window: int | None,
+    sinks: mx.array | None,
+    soft_cap: float | None,
+) -> mx.array:
+    num_tokens, num_heads, head_size = q.shape
+    _, num_kv_heads, block_size, width = pool.shape
+    value_size = width - head_size
+    assert head_size in HEAD_SIZES
+    assert value_size in HEAD_SIZES
+    is_split = plan.num_splits > 1
+    sink_logits = _no_sinks(num_heads) if sinks is None else sinks.astype(mx.float32)
+    partial_shape = (num_tokens, num_heads, plan.num_splits)
+    out, log_sums = attention_kernel()(
+        [
+            q,
+            pool,
+            block_tables,
+            plan.tiles,
+            sink_logits,
+            fence.latest(),
+            parameters(
+                num_heads, num_kv_heads, plan.split_tokens, window or NO_WINDOW, plan.num_splits
+            ),
+            parameters(float(scale), float(soft_cap or 0.0)),
+        ],
+        template=[
+            ("T", q.dtype),
+            ("O", mx.float32 if is_split else q.dtype),
+            ("D", head_size),
+            ("DV", value_size),
+            ("BS", block_size),
+            ("R", plan.shape.rows),
+            ("TILES", plan.shape.tiles),
+            ("STRIPES", plan.shape.stripes),
+            ("SPLIT", is_split),
+        ],
+        grid=(
+            num_kv_heads * 32,
+            plan.num_tiles * plan.shape.tiles * plan.shape.stripes,
+            plan.num_splits,
+        ),
+        threadgroup=(32, plan.shape.tiles * plan.shape.stripes, 1),
+        outputs=[
+            ((*partial_shape, value_size), mx.float32 if is_split else q.dtype),
+            (partial_shape if is_split else (8,), mx.float32),
+        ],
+    )
+    if not is_split:
+        return out.reshape(num_tokens, num_heads, value_size)
+    return merge_kernel()(
+        [
+            out,
+            log_sums,
+            plan.live_splits,
+            sink_logits,
+            parameters(num_heads, plan.num_splits),
+        ],
+        template=[("T", q.dtype), ("DV", value_size)],
+        grid=(num_heads * 32, num_tokens, 1),
+        threadgroup=(32, 1, 1),
+        outputs=[((num_tokens, num_heads, value_size), q.dtype)],
+    )[0]
+
+
+def dense_attention(
+    q: mx.array,
+    k: mx.array,
+    v: mx.array,
+    scale: float,
+    window: int | None,
+    sinks: mx.array | None,
+    soft_cap: float | None,
+) -> mx.array:
+    """Rows q [n, H, D], the last n tokens of k [Hkv, L, D] and v [Hkv, L, DV]; [n, H, DV]."""
+    num_rows, length = q.shape[0], k.shape[1]
+    queries = q.swapaxes(0, 1)[None]
+    mask: mx.array | str = "causal"
+    if window is not None or soft_cap is not None:
+        at = mx.arange(length - num_rows, length)[:, None]
+        keys_at = mx.arange(length)[None, :]
+        mask = (keys_at <= at) & (keys_at > at - (window or NO_WINDOW))
+    if soft_cap is None:
+        sink_logits = None if sinks is None else sinks.astype(q.dtype)
+        out = mx.fast.scaled_dot_product_attention(
+            queries, k[None], v[None], scale=scale, mask=mask, sinks=sink_logits
+        )
+    else:
+        assert sinks is None, "no model has both"
+        assert isinstance(mask, mx.array)
+        out = _capped_attention(queries, k[None], v[None], scale, mask, soft_cap)
+    return out[0].swapaxes(0, 1)
+
+
+def _capped_attention(
+    q: mx.array, k: mx.array, v: mx.array, scale: float, mask: mx.array, soft_cap: float
+) -> mx.array:
+    num_kv_heads = k.shape[1]
+    grouped = q.reshape(1, num_kv_heads, -1, *q.shape[2:])
+    scores = (grouped * scale) @ k[:, :, None].swapaxes(-1, -2)
+    scores = mx.tanh(scores.astype(mx.float32) / soft_cap) * soft_cap
+    weights = mx.softmax(mx.where(mask, scores, -mx.inf), axis=-1)
+    return (weights.astype(v.dtype) @ v[:, :, None]).reshape(*q.shape[:3], v.shape[-1])
+
+
+@cache
+def _no_sinks(num_heads: int) -> mx.array:
+    return mx.full((num_heads,), -mx.inf, dtype=mx.float32)
+
+
+@cache
+def attention_kernel() -> Kernel:
+    return Kernel(
+        name="paged_attention",
+        body="paged_attention",
+        inputs=("q", "pool", "block_tables", "tiles", "sinks", "fence", "sizes", "factors"),
+        outputs=("out", "log_sums"),
+    )
+
+
+@cache
+def merge_kernel() -> Kernel:
+    return Kernel(
+        name="paged_attention_merge",
+        body="paged_attention_merge",
+        inputs=("partial", "log_sums", "live_splits", "sinks", "sizes"),
+        outputs=("out",),
+    )
