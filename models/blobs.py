@@ -3,6 +3,7 @@
     blobs/sha256-<hex>              the content; a symbolic link when it is used in place elsewhere
     partial/<hex or oid>            a download under way, with its `.progress` and `.lock`
     pins/<random>                   the digests that a running pull or create still needs
+    oids/<git oid>                  the digest of a small file that the Hub names by git's sha1
 
 A digest that somebody has pinned is never removed, so a pull may finish one file, wait for the
 next and only then point a name at both. The pin's file is locked while its owner lives: what a
@@ -11,13 +12,14 @@ killed process leaves behind counts for nothing.
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from models.disk import disk_errors, link_or_copy, locked, sync_directory
+from models.disk import disk_errors, link_or_copy, locked, sync_directory, write_whole
 from models.errors import InvalidInput
 from models.manifest import is_digest
+from models.partial import progress_path
 
 
 def parse_digest(text: str) -> str:
@@ -48,6 +50,7 @@ class BlobStore:
         self.partial_dir = root / "partial"
         self._blob_dir = root / "blobs"
         self._pin_dir = root / "pins"
+        self._oid_dir = root / "oids"
 
     def path(self, digest: str) -> Path:
         """Where the content of `digest` is or would be."""
@@ -120,6 +123,32 @@ class BlobStore:
         path.unlink(missing_ok=True)
         return size_bytes
 
+    def find_oid(self, oid: str) -> str | None:
+        """The stored content that git calls `oid`, if it is still here."""
+        try:
+            digest = (self._oid_dir / oid).read_text(encoding="ascii")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return digest if is_digest(digest) and self.has(digest) else None
+
+    def note_oid(self, oid: str, digest: str) -> None:
+        """Remember what git calls a content, so that it is not fetched to learn its digest."""
+        with disk_errors(self._oid_dir):
+            write_whole(self._oid_dir / oid, digest)
+
+    def remove_partials(self) -> int:
+        """Give up interrupted downloads that nobody is continuing; the bytes freed."""
+        size_bytes = 0
+        for lock in [*self.partial_dir.glob("*.lock")]:
+            with locked(lock, wait=False) as idle:
+                if not idle:
+                    continue
+                partial = lock.with_suffix("")
+                for path in (partial, progress_path(partial), lock):
+                    size_bytes += path.stat().st_blocks * 512 if path.exists() else 0
+                    path.unlink(missing_ok=True)
+        return size_bytes
+
     def digests(self) -> Iterator[str]:
         """Every stored content."""
         if self._blob_dir.is_dir():
@@ -129,19 +158,24 @@ class BlobStore:
                     yield digest
 
     @contextmanager
-    def pinned(self, digests: Iterable[str], guard: Path) -> Iterator[None]:
-        """Keep these contents from being removed until the block ends.
+    def pinned(self, digests: Iterable[str], guard: Path) -> Iterator[Callable[[str], None]]:
+        """Keep these contents, and those given to the function yielded, until the block ends.
 
         `guard` is the lock under which removals happen: once this has it, a content is either
         gone already or safe.
         """
         pin = self._pin_dir / secrets.token_hex(8)
+
+        def add(digest: str) -> None:
+            with disk_errors(pin), locked(guard), pin.open("a", encoding="ascii") as file:
+                file.write(f"{digest}\n")
+
         with ExitStack() as held:
             with disk_errors(pin), locked(guard):
                 held.enter_context(locked(pin))
-                pin.write_text("\n".join(digests))
+                pin.write_text("".join(f"{digest}\n" for digest in digests))
             held.callback(pin.unlink, missing_ok=True)
-            yield
+            yield add
 
     def pinned_digests(self) -> set[str]:
         """What living processes need; drops the pins of dead ones. Call under the guard."""

@@ -68,19 +68,31 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock that the file `path` stands for; True when it is held.
 
     With `wait=False` another holder means False at once. The kernel lets go when the process
-    dies, so there is no stale lock. Threads exclude each other as processes do.
+    dies, so there is no stale lock. Threads exclude each other as processes do. The holder may
+    remove the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        os.close(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            if _is_at(path, descriptor):
+                yield True
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """The open file is the one of this name, not one that a former holder has removed."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -63,3 +63,17 @@ class StorageError(UserError):
     """The disk, its space or its permissions are in the way."""
 
     exit_code = 7
+
+
+class AccessDenied(UserError):
+    """A server wants a token, or the consent of the model's owner first."""
+
+    status = 403
+    exit_code = 8
+
+
+class Unreachable(UserError):
+    """The network, or the server at its other end, does not answer as it should."""
+
+    status = 502
+    exit_code = 9

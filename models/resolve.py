@@ -12,7 +12,7 @@ from models.manifest import Layer, Manifest, Role
 from models.name import ModelName
 from models.store import Library
 
-__all__ = ["ModelFiles", "resolve", "resolve_path"]
+__all__ = ["ModelFiles", "files_of", "resolve", "resolve_path"]
 
 _PATH_STARTS = ("/", "./", "../", "~")
 _PATH_ENDS = (".gguf", ".safetensors", "/")
@@ -33,7 +33,7 @@ def resolve(text: str, library: Library) -> ModelFiles:
     if not looks_like_path:
         manifest = _find(text, library)
         if manifest is not None:
-            return _from_manifest(manifest, library)
+            return files_of(manifest, library)
     path = Path(text).expanduser()
     if path.exists():
         return resolve_path(path)
@@ -66,6 +66,36 @@ def resolve_path(path: Path) -> ModelFiles:
             hint="For safetensors, give the directory that holds config.json.",
         )
     return ModelFiles(path.stem, "gguf", shards, None, _stat_digest(shards))
+
+
+def files_of(manifest: Manifest, library: Library) -> ModelFiles:
+    """The files of a model of the library, linked under their names where loaders need that.
+
+    Raises:
+        InvalidModelFile: a content is gone, or stored settings are not JSON.
+    """
+    weights = manifest.find_layers("model", "shard")
+    adapters = manifest.find_layers("adapter")
+    is_gguf = manifest.format == "gguf"
+    paths = [library.layer_path(layer) for layer in weights]
+    directory = None
+    if not is_gguf or len(weights) > 1 or adapters:
+        directory = library.directory(manifest)
+    if is_gguf and directory is not None and len(weights) > 1:
+        paths = [directory / layer.file_name for layer in weights]
+    return ModelFiles(
+        name=manifest.name,
+        format=manifest.format,
+        paths=tuple(paths) if is_gguf else (),
+        directory=None if is_gguf else directory,
+        digest=manifest.digest,
+        adapter=None if directory is None else _adapter_path(directory, adapters),
+        template=_read_text(manifest, "template", library),
+        system=_read_text(manifest, "system", library),
+        parameters=_read_json(manifest, "params", library) or {},
+        messages=tuple(_read_json(manifest, "messages", library) or ()),
+        license=_read_text(manifest, "license", library),
+    )
 
 
 def _find(text: str, library: Library) -> Manifest | None:
@@ -110,31 +140,6 @@ def _stat_digest(paths: tuple[Path, ...]) -> str:
         status = path.stat()
         hasher.update(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return hasher.hexdigest()
-
-
-def _from_manifest(manifest: Manifest, library: Library) -> ModelFiles:
-    weights = manifest.find_layers("model", "shard")
-    adapters = manifest.find_layers("adapter")
-    is_gguf = manifest.format == "gguf"
-    paths = [library.layer_path(layer) for layer in weights]
-    directory = None
-    if not is_gguf or len(weights) > 1 or adapters:
-        directory = library.directory(manifest)
-    if is_gguf and directory is not None and len(weights) > 1:
-        paths = [directory / layer.file_name for layer in weights]
-    return ModelFiles(
-        name=manifest.name,
-        format=manifest.format,
-        paths=tuple(paths) if is_gguf else (),
-        directory=None if is_gguf else directory,
-        digest=manifest.digest,
-        adapter=None if directory is None else _adapter_path(directory, adapters),
-        template=_read_text(manifest, "template", library),
-        system=_read_text(manifest, "system", library),
-        parameters=_read_json(manifest, "params", library) or {},
-        messages=tuple(_read_json(manifest, "messages", library) or ()),
-        license=_read_text(manifest, "license", library),
-    )
 
 
 def _adapter_path(directory: Path, adapters: list[Layer]) -> Path | None:

@@ -10,7 +10,7 @@ Readers take no lock: a manifest is replaced as a whole, and what it lists is th
 
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -137,8 +137,11 @@ class Library:
             used = self._used_digests()
             return sum(self.blobs.remove(d) for d in list(self.blobs.digests()) if d not in used)
 
-    def pinned(self, digests: Iterable[str]) -> AbstractContextManager[None]:
-        """Keep contents from removal while a pull or create gathers its layers."""
+    def pinned(self, digests: Iterable[str]) -> AbstractContextManager[Callable[[str], None]]:
+        """Keep contents from removal while a pull or create gathers its layers.
+
+        The function yielded adds one.
+        """
         return self.blobs.pinned(digests, self._lock)
 
     def layer_path(self, layer: Layer) -> Path:

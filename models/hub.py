@@ -1,0 +1,297 @@
+"""The Hugging Face Hub: what a repository holds, byte ranges of its files, and its errors.
+
+Requests go through huggingface_hub's session, headers and error types (endpoint, token, proxies
+and offline mode mean what they mean there). Its own retries are not used: they sleep for as long
+as a server asks, in silence, and cannot be cancelled. Importing this imports huggingface_hub.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    get_session,
+    hf_raise_for_status,
+)
+
+from models.errors import AccessDenied, Busy, InvalidInput, NotFound, Unreachable, UserError
+
+T = TypeVar("T")
+
+RETRY_BASE_S = 0.5
+RETRY_MAX_S = 30.0
+MAX_TRIES = 6
+MAX_RETRY_AFTER_S = 300.0
+_TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
+_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524})
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository: its content by sha256 (large files) or by git's own sha1."""
+
+    path: str
+    size_bytes: int
+    git_oid: str
+    sha256: str | None
+
+    @property
+    def base_name(self) -> str:
+        """The path without its folders."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a repository at one commit."""
+
+    repo: str
+    commit: str
+    files: tuple[HubFile, ...]
+
+
+class Cancelled(Exception):
+    """Somebody set the event that a request was waiting beside."""
+
+
+class Hub:
+    """One endpoint with one user's token. Safe to use from several threads.
+
+    `endpoint` defaults to HF_ENDPOINT, else huggingface.co; `token` to HF_TOKEN or the one that
+    `hf auth login` saved. Setting `cancelled` makes waiting requests raise `Cancelled`.
+    `on_wait` is told why and for how many seconds a request waits before it is tried again.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        token: str | None = None,
+        cancelled: threading.Event | None = None,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self.headers = build_hf_headers(token=token, library_name="localllm")
+        self._api = HfApi(endpoint=self.endpoint, token=token, library_name="localllm")
+        self._cancelled = cancelled or threading.Event()
+        self._on_wait = on_wait
+
+    def snapshot(self, repo: str, revision: str = "main") -> Snapshot:
+        """The files of `repo` (org/name) at the commit that `revision` now means.
+
+        Raises:
+            NotFound: no such repository or revision, or it is private and the token is not enough.
+            AccessDenied: gated, and this user has not been let in.
+            Unreachable, Busy: the network or the server fails for longer than is retried.
+        """
+
+        def ask() -> Snapshot:
+            found = self._api.model_info(repo, revision=revision, timeout=30.0)
+            assert found.sha is not None
+            return Snapshot(repo, found.sha, tuple(self._tree(repo, found.sha)))
+
+        return self.retrying(ask, repo)
+
+    def search(self, words: str, *, max_models: int = 20, **filters: Any) -> list[dict[str, Any]]:
+        """Models of the Hub, most downloaded first, as the Hub describes them."""
+
+        def ask() -> list[dict[str, Any]]:
+            found = self._api.list_models(
+                search=words, sort="downloads", limit=max_models, **filters
+            )
+            return [
+                {"id": model.id, "downloads": model.downloads, "tags": model.tags or []}
+                for model in found
+            ]
+
+        return self.retrying(ask, words)
+
+    @contextmanager
+    def open_range(
+        self, repo: str, commit: str, path: str, start: int, stop: int
+    ) -> Iterator[Iterator[bytes]]:
+        """The bytes `start:stop` of a file, in pieces as they arrive.
+
+        The token goes to the endpoint and not to the storage it redirects to. A server that
+        ignores ranges is read from the file's start and what was not asked for is dropped.
+        """
+        url = f"{self.endpoint}/{repo}/resolve/{quote(commit, safe='')}/{quote(path)}"
+        wanted = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+        with get_session().stream(
+            "GET", url, headers=self.headers | wanted, timeout=_TIMEOUT
+        ) as response:
+            hf_raise_for_status(response)
+            position = _first_byte(response, start)
+            yield _window(response.iter_bytes(), position, start, stop)
+
+    def retrying(self, ask: Callable[[], T], what: str) -> T:
+        """`ask()`, tried again while the network or the server fails in a passing way.
+
+        Raises:
+            UserError: the failure lasts, or is not of the passing kind; named after `what`.
+            Cancelled: the event was set.
+        """
+        tries = 0
+        while True:
+            self.check_cancelled()
+            try:
+                return ask()
+            except (HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
+                tries += 1
+                self.wait_after(error, tries, what)
+            except HFValidationError as error:
+                raise InvalidInput(f"{what}: not a Hub repository: {error}") from None
+
+    def wait_after(self, error: Exception, tries: int, what: str) -> None:
+        """Wait until the request that failed with `error` may be tried again.
+
+        Raises:
+            UserError: it may not, since it has failed `tries` times or will always.
+            Cancelled: the event was set meanwhile.
+        """
+        wait_s = _retry_after_s(error)
+        if not _is_passing(error) or tries >= MAX_TRIES or (wait_s or 0.0) > MAX_RETRY_AFTER_S:
+            raise self.as_user_error(error, what) from error
+        if wait_s is None:
+            wait_s = min(RETRY_BASE_S * 2 ** (tries - 1), RETRY_MAX_S) * random.uniform(0.75, 1.25)
+        self._on_wait(f"{_summary(error)}, trying again in {wait_s:.0f} s")
+        if self._cancelled.wait(wait_s):
+            raise Cancelled
+
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` when the event is set."""
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def as_user_error(self, error: Exception, what: str) -> UserError:
+        """What `error`, met when asking for `what`, means to the user."""
+        if isinstance(error, HfHubHTTPError):
+            return self._from_status(error, what)
+        if isinstance(error, OfflineModeIsEnabled):
+            return Unreachable(f"{what}: HF_HUB_OFFLINE is set", hint="Unset it to pull.")
+        return Unreachable(
+            f"{what}: no answer from {self.endpoint}: {_summary(error)}",
+            hint="Check the network; HTTPS_PROXY and HF_ENDPOINT are honoured. "
+            "What was fetched is kept.",
+        )
+
+    def _from_status(self, error: HfHubHTTPError, what: str) -> UserError:
+        status, headers = error.response.status_code, error.response.headers
+        code = headers.get("X-Error-Code", "")
+        has_token = "authorization" in self.headers
+        if code == "GatedRepo":
+            page = f"{self.endpoint}/{what}"
+            then = "wait for the owner's consent" if has_token else "set HF_TOKEN to your token"
+            return AccessDenied(
+                f"{what}: gated: its owner asks for consent first",
+                hint=f"Accept the terms at {page}, then {then}.",
+            )
+        if code in ("RevisionNotFound", "EntryNotFound"):
+            return NotFound(f"{what}: no such revision or file in the repository")
+        if status == 401 and has_token and code != "RepoNotFound":
+            return AccessDenied(
+                f"{what}: the token was refused", hint="HF_TOKEN is wrong or has expired."
+            )
+        if status in (401, 404):
+            also = (
+                "" if has_token else " If it is private, set HF_TOKEN to a token that may read it."
+            )
+            return NotFound(
+                f"{what}: no such repository at {self.endpoint}",
+                hint=f"Check the spelling.{also}",
+            )
+        if status == 403:
+            reason = headers.get("X-Error-Message", "forbidden")
+            return AccessDenied(f"{what}: {reason}", hint="The token may not read this.")
+        if status == 429:
+            wait_s = _retry_after_s(error)
+            when = f" Try again in {wait_s:.0f} s." if wait_s else ""
+            return Busy(
+                f"{what}: the server limits requests (429)",
+                hint=f"A token (HF_TOKEN) raises the limit.{when} What was fetched is kept.",
+            )
+        return Unreachable(
+            f"{what}: {self.endpoint} answers {status}",
+            hint="Try again later; what was fetched is kept.",
+        )
+
+    def _tree(self, repo: str, commit: str) -> Iterator[HubFile]:
+        url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true"
+        while url is not None:
+            response = get_session().get(url, headers=self.headers, timeout=_TIMEOUT)
+            hf_raise_for_status(response)
+            for found in response.json():
+                if found["type"] == "file":
+                    sha256 = (found.get("lfs") or {}).get("oid")
+                    yield HubFile(found["path"], found["size"], found["oid"], sha256)
+            next_url = response.links.get("next", {}).get("url")
+            url = next_url and self._on_endpoint(next_url)
+
+    def _on_endpoint(self, url: str) -> str:
+        """A page's address on our endpoint, wherever a mirror says it is: the token goes there."""
+        parts = urlsplit(url)
+        return f"{self.endpoint}{parts.path}?{parts.query}"
+
+
+def _first_byte(response: httpx2.Response, start: int) -> int:
+    """Position in the file at which the body begins."""
+    if response.status_code != 206:
+        return 0
+    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
+    first = rest.partition("-")[0]
+    if unit != "bytes" or first != str(start):
+        raise httpx2.RemoteProtocolError(f"asked for bytes from {start}, got {unit} {rest}")
+    return start
+
+
+def _window(pieces: Iterator[bytes], position: int, start: int, stop: int) -> Iterator[bytes]:
+    """The part of a body beginning at `position` that lies in `start:stop`."""
+    for piece in pieces:
+        wanted = piece[max(start - position, 0) : stop - position]
+        position += len(piece)
+        if wanted:
+            yield wanted
+        if position >= stop:
+            return
+
+
+def _is_passing(error: Exception) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in _RETRIED_STATUS
+    return isinstance(error, httpx2.TransportError) and not isinstance(
+        error, httpx2.UnsupportedProtocol
+    )
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    """Seconds to wait by the server's word: Retry-After, or the rate limit's reset."""
+    if not isinstance(error, HfHubHTTPError):
+        return None
+    headers = error.response.headers
+    text = headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    if text:
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return max((at - datetime.now(UTC)).total_seconds(), 0.0)
+    _, found, reset = headers.get("RateLimit", "").rpartition("t=")
+    return float(reset) if found and reset.isdigit() and error.response.status_code == 429 else None
+
+
+def _summary(error: Exception) -> str:
+    if isinstance(error, HfHubHTTPError):
+        return f"the server answered {error.response.status_code}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
