@@ -7,9 +7,30 @@
 namespace localllm {
 namespace {
 
+const Kernels kScalarKernels = {"scalar", scalar::kMatmul, scalar::kAttention, scalar::kPointwise};
+const Kernels kAvx2Kernels = {"avx2", scalar::kMatmul, avx2::kAttention, avx2::kPointwise};
+const Kernels kAvx512Kernels = {"avx512", avx512::kMatmul, avx512::kAttention,
+                                avx512::kPointwise};
+
 const Kernels* chosen = nullptr;
 
-std::vector<const Kernels*> available() { return {&kScalarKernels}; }  // best last
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+
+std::vector<const Kernels*> available() {  // best last
+  std::vector<const Kernels*> all = {&kScalarKernels};
+  if (has_avx2()) all.push_back(&kAvx2Kernels);
+  if (has_avx512()) all.push_back(&kAvx512Kernels);
+  return all;
+}
 
 }  // namespace
 

@@ -25,7 +25,7 @@ enum class Kind : uint8_t {
 
 enum class Number : uint8_t { F16, BF16, F32, E8M0 };
 
-static inline int number_bytes(Number n) {
+static constexpr int number_bytes(Number n) {
   switch (n) {
     case Number::F32: return 4;
     case Number::E8M0: return 1;
@@ -43,13 +43,13 @@ struct Format {
   const int8_t* codebook;  // 16 values, code -> value + zero is stored as uint8; null: linear
 };
 
-static inline int round_up(int n, int m) { return (n + m - 1) / m * m; }
+static constexpr int round_up(int n, int m) { return (n + m - 1) / m * m; }
 
-static inline int scale_groups(const Format& f, int num_groups) {
+static constexpr int scale_groups(const Format& f, int num_groups) {
   return (num_groups * kGroup + f.group - 1) / f.group;
 }
 
-static inline int codes_bytes(const Format& f, int num_groups) { return num_groups * 64 * f.bits; }
+static constexpr int codes_bytes(const Format& f, int num_groups) { return num_groups * 64 * f.bits; }
 
 // Bytes of one tile's superblock that has `num_groups` (1..8) groups of 32 columns.
 static inline int super_bytes(const Format& f, int num_groups) {
@@ -182,7 +182,7 @@ static inline void store_code(uint8_t* group, int bits, int row, int column, int
 struct ScaleOffsets {
   int scales, mins, d, dmin;
 };
-static inline ScaleOffsets scale_offsets(const Format& f, int num_groups) {
+static constexpr ScaleOffsets scale_offsets(const Format& f, int num_groups) {
   int base = codes_bytes(f, num_groups);
   switch (f.kind) {
     case Kind::Super32: {

@@ -21,18 +21,24 @@ struct MatmulJob {
   float* y;                 // [num_inputs, num_rows]
 };
 
-struct Kernels {
-  const char* name;
+struct MatmulKernels {
   // Quantizes rows [begin, end) of x into the panel.
   void (*quantize_rows)(const float* x, const Panel& panel, int begin, int end);
-  // Fills columns of y that belong to weight tiles [begin, end).
+  // Fills the columns of y that belong to weight tiles [begin, end).
   void (*matmul)(const MatmulJob& job, int begin, int end);
+};
+
+namespace scalar { extern const MatmulKernels kMatmul; }
+namespace avx512 { extern const MatmulKernels kMatmul; }
+
+struct Kernels {
+  const char* name;
+  const MatmulKernels& matmul;
   const AttentionKernels& attention;
   const PointwiseKernels& pointwise;
 };
 
-extern const Kernels kScalarKernels;
-const Kernels& kernels();             // of the chosen instruction set
-const char* choose_isa(const char* name);  // "" for the best; returns the chosen name
+const Kernels& kernels();                  // of the chosen instruction set
+const char* choose_isa(const char* name);  // "" for the best; returns the chosen name, or ""
 
 }  // namespace localllm

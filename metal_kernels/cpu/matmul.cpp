@@ -33,7 +33,7 @@ mx::array make_bytes(int64_t num_bytes) {
 void run_matmul(const Format& f, const uint8_t* weights, int num_rows, int num_columns,
                 const float* x, int num_inputs, float* y) {
   static thread_local Scratch plane_scratch, info_scratch;
-  const Kernels& k = kernels();
+  const MatmulKernels& k = kernels().matmul;
   Panel panel;
   panel.num_rows = num_inputs;
   panel.num_columns = num_columns;

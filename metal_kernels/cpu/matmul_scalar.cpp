@@ -6,7 +6,7 @@
 
 #include "kernels.h"
 
-namespace localllm {
+namespace localllm::scalar {
 namespace {
 
 void quantize_block(const float* x, int num_columns, int8_t* planes, int64_t plane_stride,
@@ -152,6 +152,6 @@ void matmul(const MatmulJob& job, int begin, int end) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", quantize_rows, matmul, scalar::kAttention, scalar::kPointwise};
+extern const MatmulKernels kMatmul = {quantize_rows, matmul};
 
-}  // namespace localllm
+}  // namespace localllm::scalar

@@ -1,4 +1,9 @@
 // Python bindings. Arguments are checked in Python, where the message can be kind.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <vector>
+
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -17,6 +22,29 @@ namespace nb = nanobind;
 namespace mx = mlx::core;
 using namespace nb::literals;
 using namespace localllm;
+
+namespace {
+
+// Bytes per second at which the pool's threads read memory: the roof of a decode step.
+double read_bandwidth(int64_t num_bytes) {
+  std::vector<int64_t> memory(num_bytes / 8, 1);
+  constexpr int64_t kChunk = 1 << 18;
+  std::atomic<int64_t> sum{0};
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    auto start = std::chrono::steady_clock::now();
+    parallel_ranges(int64_t(memory.size()), kChunk, [&](int64_t begin, int64_t end) {
+      int64_t part = 0;
+      for (int64_t i = begin; i < end; ++i) part += memory[i];
+      sum += part;
+    });
+    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::max(best, double(num_bytes) / took.count());
+  }
+  return sum.load() ? best : 0;
+}
+
+}  // namespace
 
 NB_MODULE(_cpu, m) {
   nb::class_<Matrix>(m, "Matrix")
@@ -50,6 +78,7 @@ NB_MODULE(_cpu, m) {
         "stream"_a = nb::none());
   m.def("choose_isa", [](const std::string& name) { return std::string(choose_isa(name.c_str())); });
   m.def("isa", [] { return std::string(kernels().name); });
+  m.def("read_bandwidth", &read_bandwidth, "num_bytes"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("num_threads", [] { return localllm::ThreadPool::instance().num_threads(); });
   m.def("set_num_threads", [](int n) { localllm::ThreadPool::instance().set_num_threads(n); });
 }

@@ -5,7 +5,7 @@ from functools import cache
 import mlx.core as mx
 
 from metal_kernels.metal import fence
-from metal_kernels.metal.kernel import Kernel
+from metal_kernels.metal.kernel import Kernel, parameters
 
 
 def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.array:
@@ -28,6 +28,54 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
     return ordered
 
 
+def rope_kv_write(
+    pool: mx.array,
+    slots: mx.array,
+    q: mx.array,
+    k: mx.array,
+    v: mx.array,
+    positions: mx.array,
+    inv_freq: mx.array,
+    *,
+    scale: float = 1.0,
+    interleaved: bool = False,
+) -> tuple[mx.array, mx.array]:
+    """q [T, H, D] turned, and the pool with turned k and v written: `rope` and `kv_write` in one.
+
+    The options are those of `metal_kernels.rope.rope`.
+    """
+    num_tokens, num_heads, key_size = q.shape
+    num_kv_heads, value_size = k.shape[1], v.shape[-1]
+    pairs = max(key_size, value_size) // 2
+    turned, written = rope_write_kernel()(
+        [
+            pool,
+            slots,
+            q,
+            k,
+            v,
+            positions,
+            inv_freq,
+            parameters(num_heads, num_kv_heads, inv_freq.size),
+            parameters(float(scale)),
+        ],
+        template=[
+            ("T", q.dtype),
+            ("P", pool.dtype),
+            ("D", key_size),
+            ("DV", value_size),
+            ("BS", pool.shape[2]),
+            ("INTERLEAVED", interleaved),
+        ],
+        grid=(pairs, num_heads + num_kv_heads, num_tokens),
+        threadgroup=(pairs, 1, 1),
+        outputs=[(q.shape, q.dtype), ((8,), mx.float32)],
+    )
+    fence.record(written)
+    ordered: mx.array = mx.depends(pool, written)
+    return turned, ordered
+
+
 @cache
 def write_kernel() -> Kernel:
     return Kernel(
@@ -35,4 +83,14 @@ def write_kernel() -> Kernel:
         body="kv_write",
         inputs=("pool", "slots", "k", "v"),
         outputs=("fence",),
+    )
+
+
+@cache
+def rope_write_kernel() -> Kernel:
+    return Kernel(
+        name="rope_kv_write",
+        body="rope_kv_write",
+        inputs=("pool", "slots", "q", "k", "v", "positions", "inv_freq", "sizes", "factors"),
+        outputs=("q_out", "fence"),
     )

@@ -1,0 +1,399 @@
+// Matmul with AVX-512 VNNI: the same integers and the same order of float operations as
+// matmul_scalar.cpp, sixteen weight rows to a vector and up to four (dense: eight) inputs at a time.
+#include <algorithm>
+#include <limits>
+
+#include "avx512_codes.h"
+#include "kernels.h"
+
+namespace localllm::avx512 {
+namespace {
+
+// ---- activations ----
+
+void quantize_values(const float* x, int num_columns, int8_t* planes, int64_t plane_stride,
+                     int64_t step_stride, BlockInfo& info) {
+  __m512 v[16], top = _mm512_setzero_ps();
+  __mmask16 bad = 0;
+  for (int i = 0; i < 16; ++i) {
+    int left = num_columns - i * 16;
+    __mmask16 mask = left <= 0 ? 0 : row_mask(left);
+    v[i] = _mm512_maskz_loadu_ps(mask, x + i * 16);
+    __m512 magnitude = _mm512_abs_ps(v[i]);
+    bad |= _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(std::numeric_limits<float>::infinity()),
+                              _CMP_NLT_UQ);
+    top = _mm512_max_ps(top, magnitude);
+  }
+  float largest = bad ? 0.0f : _mm512_reduce_max_ps(top);
+  if (largest < 1e-30f) largest = 0;
+  info.scale = bad ? std::numeric_limits<float>::quiet_NaN() : largest / kQuantMax;
+  __m512 inverse = _mm512_set1_ps(largest > 0 ? kQuantMax / largest : 0.0f);
+  for (int i = 0; i < 16; ++i) {
+    __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
+    if (bad) q = _mm512_setzero_si512();
+    __m512i high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
+    __m512i low = _mm512_sub_epi32(q, _mm512_slli_epi32(high, 8));
+    int8_t* to = planes + i / 4 * step_stride + i % 4 * 16;
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(high));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + plane_stride), _mm512_cvtepi32_epi8(low));
+  }
+}
+
+void sum_groups(const int8_t* planes, int64_t plane_stride, int64_t step_stride, BlockInfo& info) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int plane = 0; plane < 2; ++plane)
+    for (int step = 0; step < 4; ++step) {
+      __m512i bytes = load64(planes + plane * plane_stride + step * step_stride);
+      __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, bytes);
+      s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+      s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+      alignas(16) int32_t sums[4];
+      _mm_store_si128(reinterpret_cast<__m128i*>(sums),
+                      _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s)));
+      for (int i = 0; i < 4; ++i) info.sums16[plane][step * 4 + i] = int16_t(sums[i]);
+      info.sums32[plane][step * 2] = int16_t(sums[0] + sums[1]);
+      info.sums32[plane][step * 2 + 1] = int16_t(sums[2] + sums[3]);
+    }
+}
+
+void quantize_rows(const float* x, const Panel& panel, int begin, int end) {
+  for (int row = begin; row < end; ++row) {
+    int tile = row / kTileRows, r = row % kTileRows, rows = panel.rows_in_tile(tile);
+    for (int s = 0; s < panel.num_supers; ++s) {
+      int columns = std::min(kSuper, panel.num_columns - s * kSuper);
+      auto* planes = const_cast<int8_t*>(panel.block(tile, s)) + r * 64;
+      auto* info = const_cast<BlockInfo*>(panel.block_info(tile, s)) + r;
+      int64_t plane_stride = int64_t(rows) * 256, step_stride = int64_t(rows) * 64;
+      quantize_values(x + int64_t(row) * panel.num_columns + s * kSuper, columns, planes,
+                      plane_stride, step_stride, *info);
+      sum_groups(planes, plane_stride, step_stride, *info);
+    }
+  }
+}
+
+// ---- quantized weights ----
+
+template <int Rows>
+struct Inputs {  // rows r .. r + Rows of a panel block
+  const int8_t* planes;
+  const BlockInfo* info;
+  int64_t plane_stride, step_stride;
+
+  Inputs(const Panel& panel, int tile, int super, int r)
+      : planes(panel.block(tile, super) + r * 64),
+        info(panel.block_info(tile, super) + r),
+        plane_stride(int64_t(panel.rows_in_tile(tile)) * 256),
+        step_stride(int64_t(panel.rows_in_tile(tile)) * 64) {}
+
+  const int8_t* group(int g, int row, int plane) const {
+    return planes + plane * plane_stride + g / 2 * step_stride + row * 64 + g % 2 * 32;
+  }
+};
+
+inline __m512i broadcast4(const void* p) {
+  int32_t word;
+  std::memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
+
+struct Pair {
+  __m512i high, low;
+};
+
+template <int Count>
+inline Pair dot(const __m512i* codes, const int8_t* high, const int8_t* low, __m512i first_high,
+                __m512i first_low) {
+  Pair sum{first_high, first_low};
+  for (int j = 0; j < Count; ++j) {
+    sum.high = _mm512_dpbusd_epi32(sum.high, codes[j], broadcast4(high + j * 4));
+    sum.low = _mm512_dpbusd_epi32(sum.low, codes[j], broadcast4(low + j * 4));
+  }
+  return sum;
+}
+
+// What the zero point takes off a dot product over columns that sum to `sum`.
+template <int Zero>
+inline __m512i zero_term(int sum) {
+  if constexpr (Zero == 0) return _mm512_setzero_si512();
+  else return _mm512_set1_epi32(-Zero * sum);
+}
+
+template <int Bits, bool Codebook>
+inline void load_values(const uint8_t* group, __m512i table, __m512i v[8]) {
+  load_codes<Bits>(group, v);
+  if constexpr (Codebook)
+    for (int j = 0; j < 8; ++j) v[j] = _mm512_shuffle_epi8(table, v[j]);
+}
+
+inline void add_scaled(Pair& total, const Pair& part, __m512i scale) {
+  total.high = _mm512_add_epi32(total.high, _mm512_mullo_epi32(part.high, scale));
+  total.low = _mm512_add_epi32(total.low, _mm512_mullo_epi32(part.low, scale));
+}
+
+template <int Bits, int Zero, bool Codebook, int Rows>
+inline void super32_dots(const uint8_t* tile, __m512i table, const Inputs<Rows>& x, Pair* total) {
+  for (int g = 0; g < 8; ++g) {
+    __m512i v[8];
+    load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
+    __m512i scale = _mm512_cvtepi8_epi32(load16(tile + 8 * 64 * Bits + g * 16));
+    for (int m = 0; m < Rows; ++m) {
+      const BlockInfo& info = x.info[m];
+      Pair part = dot<8>(v, x.group(g, m, 0), x.group(g, m, 1),
+                         zero_term<Zero>(info.sums32[0][g]), zero_term<Zero>(info.sums32[1][g]));
+      add_scaled(total[m], part, scale);
+    }
+  }
+}
+
+template <int Bits, int Zero, bool Nibbles, int Rows>
+inline void super16_dots(const uint8_t* tile, const Inputs<Rows>& x, Pair* total) {
+  for (int g = 0; g < 8; ++g) {
+    __m512i v[8];
+    load_codes<Bits>(tile + g * 64 * Bits, v);
+    for (int half = 0; half < 2; ++half) {
+      __m128i bytes = load16(tile + 8 * 64 * Bits + (2 * g + half) * 16);
+      if constexpr (Nibbles) bytes = _mm_and_si128(bytes, _mm_set1_epi8(15));
+      __m512i scale = _mm512_cvtepi8_epi32(bytes);
+      for (int m = 0; m < Rows; ++m) {
+        const BlockInfo& info = x.info[m];
+        Pair part = dot<4>(v + 4 * half, x.group(g, m, 0) + 16 * half,
+                           x.group(g, m, 1) + 16 * half,
+                           zero_term<Zero>(info.sums16[0][2 * g + half]),
+                           zero_term<Zero>(info.sums16[1][2 * g + half]));
+        add_scaled(total[m], part, scale);
+      }
+    }
+  }
+}
+
+// Sum over groups of min * (sum of the group's inputs), for Super32.
+inline __m512i interleaved_mins(const uint8_t* mins, const BlockInfo& info) {
+  __m512i high = _mm512_setzero_si512(), low = high;
+  for (int p = 0; p < 4; ++p) {
+    __m512i pair = _mm512_cvtepu8_epi16(load32(mins + p * 32));
+    high = _mm512_dpwssd_epi32(high, pair, broadcast4(info.sums32[0] + 2 * p));
+    low = _mm512_dpwssd_epi32(low, pair, broadcast4(info.sums32[1] + 2 * p));
+  }
+  return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+}
+
+// The same for Super16, whose mins are the high nibbles of the scale bytes.
+inline __m512i nibble_mins(const uint8_t* scales, const BlockInfo& info) {
+  __m512i sum = _mm512_setzero_si512();
+  for (int g = 0; g < 16; ++g) {
+    __m512i min = _mm512_srli_epi32(_mm512_cvtepu8_epi32(load16(scales + g * 16)), 4);
+    int inputs = 256 * info.sums16[0][g] + info.sums16[1][g];
+    sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(min, _mm512_set1_epi32(inputs)));
+  }
+  return sum;
+}
+
+inline __m512 as_float(const Pair& sum) {
+  return _mm512_fmadd_ps(_mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(sum.high),
+                         _mm512_cvtepi32_ps(sum.low));
+}
+
+template <Kind K, int Bits, int Zero, bool Mins, bool Codebook>
+struct Weights {
+  static constexpr ScaleOffsets offsets() {
+    return scale_offsets({K, Bits, Zero, Mins, Number::F16, 32, nullptr}, 8);
+  }
+
+  template <int Rows>
+  static void add_super(const Format& f, const uint8_t* tile, __m512i table,
+                        const Inputs<Rows>& x, int, __m512* acc) {
+    Pair total[Rows];
+    for (auto& t : total) t.high = t.low = _mm512_setzero_si512();
+    if constexpr (K == Kind::Super32) super32_dots<Bits, Zero, Codebook, Rows>(tile, table, x, total);
+    else super16_dots<Bits, Zero, Mins, Rows>(tile, x, total);
+    const ScaleOffsets at = offsets();
+    __m512 d = load_halves(tile + at.d), dmin;
+    if constexpr (Mins) dmin = load_halves(tile + at.dmin);
+    for (int m = 0; m < Rows; ++m) {
+      __m512 scale = _mm512_set1_ps(x.info[m].scale);
+      acc[m] = _mm512_fmadd_ps(_mm512_mul_ps(d, scale), as_float(total[m]), acc[m]);
+      if constexpr (Mins) {
+        __m512i mins = K == Kind::Super32 ? interleaved_mins(tile + at.mins, x.info[m])
+                                          : nibble_mins(tile + at.scales, x.info[m]);
+        acc[m] = _mm512_fnmadd_ps(_mm512_mul_ps(dmin, scale), _mm512_cvtepi32_ps(mins), acc[m]);
+      }
+    }
+  }
+
+  template <int Rows>
+  static void add_grouped(const Format& f, const uint8_t* tile, __m512i table,
+                          const Inputs<Rows>& x, int num_groups, __m512* acc) {
+    const ScaleOffsets at = scale_offsets(f, num_groups);
+    int size = number_bytes(f.number);
+    __m512 sum[Rows];
+    for (auto& s : sum) s = _mm512_setzero_ps();
+    for (int g = 0; g < num_groups; ++g) {
+      __m512i v[8];
+      load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
+      int index = g * kGroup / f.group * 16 * size;
+      __m512 d = load_numbers(tile + at.scales + index, f.number), min;
+      if constexpr (Mins) min = load_numbers(tile + at.mins + index, f.number);
+      for (int m = 0; m < Rows; ++m) {
+        const BlockInfo& info = x.info[m];
+        Pair part = dot<8>(v, x.group(g, m, 0), x.group(g, m, 1),
+                           zero_term<Zero>(info.sums32[0][g]), zero_term<Zero>(info.sums32[1][g]));
+        __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(part.high, 8), part.low);
+        sum[m] = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(whole), sum[m]);
+        if constexpr (Mins) {
+          float inputs = float(256 * info.sums32[0][g] + info.sums32[1][g]);
+          sum[m] = _mm512_fmadd_ps(min, _mm512_set1_ps(inputs), sum[m]);
+        }
+      }
+    }
+    for (int m = 0; m < Rows; ++m)
+      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(x.info[m].scale), sum[m], acc[m]);
+  }
+
+  template <int Rows>
+  static void tile_rows(const MatmulJob& job, const uint8_t* tile, int input, float* y,
+                        __mmask16 mask) {
+    const Format& f = job.format;
+    __m512i table = _mm512_setzero_si512();
+    if constexpr (Codebook) table = load_codebook(f.codebook);
+    __m512 acc[Rows];
+    for (auto& a : acc) a = _mm512_setzero_ps();
+    for (int s = 0; s < num_supers(job.num_columns); ++s) {
+      int num_groups = groups_in_super(job.num_columns, s);
+      Inputs<Rows> x(job.panel, input / kTileRows, s, input % kTileRows);
+      if constexpr (K == Kind::Grouped) add_grouped<Rows>(f, tile, table, x, num_groups, acc);
+      else add_super<Rows>(f, tile, table, x, num_groups, acc);
+      tile += super_bytes(f, num_groups);
+    }
+    for (int m = 0; m < Rows; ++m)
+      _mm512_mask_storeu_ps(y + int64_t(input + m) * job.num_rows, mask, acc[m]);
+  }
+
+  static void run(const MatmulJob& job, int begin, int end) {
+    for (int t = begin; t < end; ++t) {
+      const uint8_t* tile = job.weights + t * tile_bytes(job.format, job.num_columns);
+      float* y = job.y + t * kTileRows;
+      __mmask16 mask = row_mask(job.num_rows - t * kTileRows);
+      for (int input = 0; input < job.num_inputs;) {
+        int left = std::min(job.num_inputs, input / kTileRows * kTileRows + kTileRows) - input;
+        switch (std::min(left, 4)) {
+          case 1: tile_rows<1>(job, tile, input, y, mask); break;
+          case 2: tile_rows<2>(job, tile, input, y, mask); break;
+          case 3: tile_rows<3>(job, tile, input, y, mask); break;
+          default: tile_rows<4>(job, tile, input, y, mask);
+        }
+        input += std::min(left, 4);
+      }
+    }
+  }
+};
+
+// ---- dense weights ----
+
+// Two columns of 16 rows.
+struct Columns {
+  __m512 even, odd;
+};
+
+template <Number N>
+inline Columns load_columns(const uint8_t* p) {
+  if constexpr (N == Number::F32) {
+    return {_mm512_loadu_ps(p), _mm512_loadu_ps(p + 64)};
+  } else if constexpr (N == Number::BF16) {
+    __m512i v = load64(p);
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
+            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(int32_t(0xffff0000))))};
+  } else {
+    __m512i v = load64(p);
+    return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)),
+            _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)))};
+  }
+}
+
+template <Number N, int Rows>
+void dense_rows(const MatmulJob& job, const uint8_t* tile, int input, float* y, __mmask16 mask) {
+  constexpr int kPairBytes = N == Number::F32 ? 128 : 64;
+  int columns = job.num_columns;
+  const float* x = job.x + int64_t(input) * columns;
+  __m512 acc[Rows];
+  for (auto& a : acc) a = _mm512_setzero_ps();
+  int k = 0;
+  for (; k + 2 <= columns; k += 2, tile += kPairBytes) {
+    Columns w = load_columns<N>(tile);
+    for (int m = 0; m < Rows; ++m) {
+      const float* row = x + int64_t(m) * columns + k;
+      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(row[0]), w.even, acc[m]);
+      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(row[1]), w.odd, acc[m]);
+    }
+  }
+  if (k < columns) {
+    Columns w = load_columns<N>(tile);
+    for (int m = 0; m < Rows; ++m)
+      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(x[int64_t(m) * columns + k]), w.even, acc[m]);
+  }
+  for (int m = 0; m < Rows; ++m)
+    _mm512_mask_storeu_ps(y + int64_t(input + m) * job.num_rows, mask, acc[m]);
+}
+
+template <Number N>
+void dense(const MatmulJob& job, int begin, int end) {
+  for (int t = begin; t < end; ++t) {
+    const uint8_t* tile = job.weights + t * tile_bytes(job.format, job.num_columns);
+    float* y = job.y + t * kTileRows;
+    __mmask16 mask = row_mask(job.num_rows - t * kTileRows);
+    int input = 0;
+    for (; input + 8 <= job.num_inputs; input += 8) dense_rows<N, 8>(job, tile, input, y, mask);
+    for (; input + 4 <= job.num_inputs; input += 4) dense_rows<N, 4>(job, tile, input, y, mask);
+    for (; input < job.num_inputs; ++input) dense_rows<N, 1>(job, tile, input, y, mask);
+  }
+}
+
+using Run = void (*)(const MatmulJob&, int, int);
+
+template <int Bits>
+Run affine() {
+  return Weights<Kind::Grouped, Bits, 0, true, false>::run;
+}
+
+Run grouped(const Format& f) {
+  if (f.codebook) return Weights<Kind::Grouped, 4, 128, false, true>::run;
+  if (f.mins) {
+    switch (f.bits) {
+      case 2: return affine<2>();
+      case 3: return affine<3>();
+      case 4: return affine<4>();
+      case 5: return affine<5>();
+      case 6: return affine<6>();
+      default: return affine<8>();
+    }
+  }
+  switch (f.bits) {
+    case 4: return Weights<Kind::Grouped, 4, 8, false, false>::run;
+    case 5: return Weights<Kind::Grouped, 5, 16, false, false>::run;
+    default: return Weights<Kind::Grouped, 8, 128, false, false>::run;
+  }
+}
+
+Run pick(const Format& f) {
+  switch (f.kind) {
+    case Kind::Super32:
+      if (f.codebook) return Weights<Kind::Super32, 4, 128, false, true>::run;
+      return f.bits == 4 ? Weights<Kind::Super32, 4, 0, true, false>::run
+                         : Weights<Kind::Super32, 5, 0, true, false>::run;
+    case Kind::Super16:
+      if (f.bits == 6) return Weights<Kind::Super16, 6, 32, false, false>::run;
+      return f.bits == 3 ? Weights<Kind::Super16, 3, 4, false, false>::run
+                         : Weights<Kind::Super16, 2, 0, true, false>::run;
+    case Kind::Grouped: return grouped(f);
+    default:
+      if (f.number == Number::F32) return dense<Number::F32>;
+      return f.number == Number::F16 ? dense<Number::F16> : dense<Number::BF16>;
+  }
+}
+
+void matmul(const MatmulJob& job, int begin, int end) { pick(job.format)(job, begin, end); }
+
+}  // namespace
+
+extern const MatmulKernels kMatmul = {quantize_rows, matmul};
+
+}  // namespace localllm::avx512
