@@ -1,4 +1,4 @@
-"""Paged attention and the write before it, on the simulator, against the plain definition."""
+"""Paged attention on the simulator against the plain definition."""
 
 from dataclasses import dataclass, field, replace
 
@@ -8,7 +8,6 @@ import pytest
 
 from metal_kernels import reference
 from metal_kernels.metal import paged_attention as metal
-from metal_kernels.metal.kv_write import kv_write
 from metal_kernels.metal.paged_attention import HEAD_SIZES, paged_attention
 
 TOLERANCE = {mx.float16: 1e-3, mx.bfloat16: 8e-3, mx.float32: 1e-5}
@@ -176,32 +175,3 @@ def test_a_window_reads_nothing_before_it(simulate):
     check(Case([3000], [1], dtype=mx.float16, options={"window": 512}), simulator)
     seen_bytes = 512 * 2 * 128 * 2
     assert simulator.launches[0].traffic["pool"].fetched <= 1.05 * seen_bytes
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_kv_write_changes_its_slots_in_place(simulate, dtype):
-    simulator = simulate()
-    rng = np.random.default_rng(0)
-    for num_tokens in (1, 5, 9):
-        pool = mx.zeros((6, 2, 16, 144)).astype(dtype)
-        k, v = (
-            mx.array(rng.standard_normal((num_tokens, 2, d)).astype(np.float32)).astype(dtype)
-            for d in (80, 64)
-        )
-        slots = rng.permutation(96)[:num_tokens].astype(np.int32)
-        slots[num_tokens // 2] = -1 if num_tokens > 1 else slots[0]
-        expected = reference.kv_write(pool + 0, mx.array(slots), k, v)
-        written = kv_write(pool, mx.array(slots), k, v)
-        assert mx.array_equal(written, expected)
-        assert mx.array_equal(pool, expected)
-    assert simulator.launches[-1].traffic["pool"].stored == 8 * 2 * 144 * dtype.size
-
-
-def test_attention_takes_the_fence_of_the_write(simulate):
-    simulator = simulate()
-    inputs = make_inputs(Case([9], [1], num_kv_heads=2))
-    k, v = mx.ones((1, 2, 64)), mx.zeros((1, 2, 64))
-    slot = inputs["block_tables"][0, :1] * 16 + 8
-    inputs["pool"] = kv_write(inputs["pool"], slot, k, v)
-    paged_attention(**inputs)
-    assert "fence" in simulator.launches[-1].traffic
