@@ -12,7 +12,7 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 
 from engine.loading import load_network
-from engine.lora import LoRAConfig, add_adapter, make_differentiable, save_adapter
+from engine.lora import LoRAConfig, add_adapter, save_adapter
 from engine.training_data import Example, read_examples
 from models.errors import InvalidInput
 from models.files import ModelFiles
@@ -73,7 +73,6 @@ def finetune(
     mx.random.seed(options.seed)
     network = loaded.network
     add_adapter(network, options.lora)
-    make_differentiable(network)
     network.train()
     schedule = _learning_rate(options)
     optimizer = optim.AdamW(learning_rate=schedule)

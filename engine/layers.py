@@ -1,4 +1,11 @@
-"""Linear and embedding layers over weights kept as their file stores them."""
+"""Linear and embedding layers over weights kept as their file stores them.
+
+In training mode their product has a gradient for its input (never for the stored weight); in
+evaluation it is the bare op.
+"""
+
+from collections.abc import Callable
+from functools import partial
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -13,11 +20,12 @@ class QuantizedLinear(nn.Module):
     def __init__(self, weight: QuantizedMatrix, bias: mx.array | None = None) -> None:
         super().__init__()
         self.matrix = weight
+        self._with_gradient = _product_with_gradient(weight)
         if bias is not None:
             self.bias = bias
 
     def __call__(self, x: mx.array) -> mx.array:
-        y = quantized.matmul(x, self.matrix)
+        y = self._with_gradient(x) if self.training else quantized.matmul(x, self.matrix)
         return y + self.bias if "bias" in self else y
 
 
@@ -28,10 +36,27 @@ class QuantizedEmbedding(nn.Module):
         super().__init__()
         self.matrix = weight
         self._dtype = dtype
+        self._with_gradient = _product_with_gradient(weight)
 
     def __call__(self, ids: mx.array) -> mx.array:
         return quantized.take_rows(self.matrix, ids).astype(self._dtype)
 
     def as_linear(self, x: mx.array) -> mx.array:
         """Logits of hidden states `x` [..., W]."""
-        return quantized.matmul(x, self.matrix)
+        return self._with_gradient(x) if self.training else quantized.matmul(x, self.matrix)
+
+
+def _product_with_gradient(weight: QuantizedMatrix) -> Callable[[mx.array], mx.array]:
+    product = mx.custom_function(partial(_multiply, weight))
+    product.vjp(partial(_input_gradient, weight))
+    return product  # type: ignore[no-any-return]
+
+
+def _multiply(weight: QuantizedMatrix, x: mx.array) -> mx.array:
+    return quantized.matmul(x, weight)
+
+
+def _input_gradient(
+    weight: QuantizedMatrix, _primals: mx.array, cotangent: mx.array, _output: mx.array
+) -> mx.array:
+    return cotangent @ quantized.dequantize(weight).astype(cotangent.dtype)

@@ -96,6 +96,7 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
         backend.set_num_threads(options.num_threads)
     loaded = load_network(files, options.adapter)
     fuse(loaded.network)
+    loaded.network.eval()
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
     context = min(_wanted_context(options), trained)
     shapes = probe_layers(loaded.network)

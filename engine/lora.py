@@ -9,14 +9,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from engine.layers import QuantizedLinear
 from engine.weights import find_module
-from metal_kernels import quantized
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 
 WEIGHTS_NAME = "adapters.safetensors"
@@ -50,25 +48,10 @@ class LoRALinear(nn.Module):
         bound = 1 / math.sqrt(num_inputs)
         self.lora_a = mx.random.uniform(-bound, bound, (num_inputs, rank))
         self.lora_b = mx.zeros((rank, num_outputs))
-        self._multiply = _differentiable(base)
 
     def __call__(self, x: mx.array) -> mx.array:
         delta = (x @ self.lora_a) @ self.lora_b
-        return self._multiply(x) + (self.scale * delta).astype(x.dtype)
-
-
-def _differentiable(base: QuantizedLinear) -> Any:
-    """The layer's product with a gradient for its input; the stored weight has none."""
-
-    @mx.custom_function
-    def multiply(x: mx.array) -> mx.array:
-        return base(x)
-
-    @multiply.vjp
-    def _(_primals: Any, cotangent: mx.array, _output: mx.array) -> mx.array:
-        return cotangent @ quantized.dequantize(base.matrix).astype(cotangent.dtype)
-
-    return multiply
+        return self.base(x) + (self.scale * delta).astype(x.dtype)
 
 
 def add_adapter(network: nn.Module, config: LoRAConfig) -> None:
@@ -83,23 +66,6 @@ def add_adapter(network: nn.Module, config: LoRAConfig) -> None:
         adapter.unfreeze(keys=["lora_a", "lora_b"], recurse=False)
     for block in network.layers[: num_blocks - num_adapted]:
         block.freeze()
-
-
-def make_differentiable(network: nn.Module) -> None:
-    """Give every linear layer that has no adapter a gradient for its input."""
-    for block in network.layers:
-        for path, layer in list(_linear_layers(block)):
-            _replace(block, path, _FrozenLinear(layer))
-
-
-class _FrozenLinear(nn.Module):
-    def __init__(self, base: QuantizedLinear) -> None:
-        super().__init__()
-        self._multiply = _differentiable(base)
-
-    def __call__(self, x: mx.array) -> mx.array:
-        result: mx.array = self._multiply(x)
-        return result
 
 
 def save_adapter(network: nn.Module, config: LoRAConfig, directory: Path) -> None:

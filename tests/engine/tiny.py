@@ -36,6 +36,7 @@ def tiny_network(seed: int = 0, **changes: Any) -> nn.Module:
             matrix = quantized.load_blocks("F32", weight.view(np.uint8), weight.shape[1])
             place_matrix(network, path, matrix)
     mx.eval(network.parameters())
+    network.eval()
     return network
 
 
