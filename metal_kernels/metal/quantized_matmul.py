@@ -1,6 +1,7 @@
 """Products with weights kept as GGUF blocks, uint8 [N, row_bytes], exactly as in the file.
 
-One to four rows of x go through a mat-vec kernel; more are dequantized for `mx.matmul`.
+One to four rows of x go through a mat-vec kernel, up to 32 through one that multiplies 8x8
+matrices; for more the weights are dequantized for `mx.matmul`.
 """
 
 from functools import cache
@@ -15,8 +16,12 @@ BLOCK_BYTES = {"Q4_K": 144, "Q5_K": 176, "Q6_K": 210, "Q8_0": 34, "Q4_0": 18}
 _SLICE_VALUES = {"Q4_K": 32, "Q5_K": 32, "Q6_K": 32, "Q8_0": 16, "Q4_0": 16}
 
 MAX_MATVEC_ROWS = 4
-_WEIGHT_ROWS = 4
-_SIMDGROUPS = 2
+MAX_SMALL_ROWS = 32
+# Measured nowhere yet; chosen for registers in use and threadgroups in flight.
+_MATVEC_WEIGHT_ROWS = 4
+_MATVEC_SIMDGROUPS = 2
+_SMALL_SIMDGROUPS = 4
+_WIDE_OUTPUTS = 4096
 
 
 def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
@@ -28,6 +33,8 @@ def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     rows = x.reshape(-1, num_columns)
     if rows.shape[0] <= MAX_MATVEC_ROWS:
         y = matvec(rows, blocks, quantization)
+    elif rows.shape[0] <= MAX_SMALL_ROWS:
+        y = small_matmul(rows, blocks, quantization)
     else:
         y = rows @ dequantize(blocks, quantization, x.dtype).T
     return y.reshape(*x.shape[:-1], blocks.shape[0])
@@ -38,12 +45,37 @@ def matvec(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     (num_rows, num_columns), num_outputs = x.shape, blocks.shape[0]
     _check(blocks, quantization, num_columns)
     assert 1 <= num_rows <= MAX_MATVEC_ROWS
-    groups = -(-num_outputs // (_WEIGHT_ROWS * _SIMDGROUPS))
+    groups = -(-num_outputs // (_MATVEC_WEIGHT_ROWS * _MATVEC_SIMDGROUPS))
     return matvec_kernel(quantization)(
         [x, blocks, parameters(num_columns, num_outputs)],
-        template=[("T", x.dtype), ("M", num_rows), ("R", _WEIGHT_ROWS)],
-        grid=(groups * 32, _SIMDGROUPS, 1),
-        threadgroup=(32, _SIMDGROUPS, 1),
+        template=[("T", x.dtype), ("M", num_rows), ("R", _MATVEC_WEIGHT_ROWS)],
+        grid=(groups * 32, _MATVEC_SIMDGROUPS, 1),
+        threadgroup=(32, _MATVEC_SIMDGROUPS, 1),
+        outputs=[((num_rows, num_outputs), x.dtype)],
+    )[0]
+
+
+def small_matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
+    """x [M, K] times the transpose of the weights, M up to 32.
+
+    Weights and inputs are multiplied in float16 if x is, in float32 otherwise.
+    """
+    (num_rows, num_columns), num_outputs = x.shape, blocks.shape[0]
+    _check(blocks, quantization, num_columns)
+    assert 1 <= num_rows <= MAX_SMALL_ROWS
+    output_tiles = 4 if num_outputs >= _WIDE_OUTPUTS else 2
+    groups = -(-num_outputs // (output_tiles * 8))
+    return small_kernel(quantization)(
+        [x, blocks, parameters(num_columns, num_outputs, num_rows)],
+        template=[
+            ("T", x.dtype),
+            ("F", mx.float16 if x.dtype == mx.float16 else mx.float32),
+            ("MT", -(-num_rows // 8)),
+            ("NT", output_tiles),
+            ("SIMDGROUPS", _SMALL_SIMDGROUPS),
+        ],
+        grid=(groups * 32, _SMALL_SIMDGROUPS, 1),
+        threadgroup=(32, _SMALL_SIMDGROUPS, 1),
         outputs=[((num_rows, num_outputs), x.dtype)],
     )[0]
 
@@ -76,6 +108,17 @@ def matvec_kernel(quantization: str) -> Kernel:
         inputs=("x", "w", "sizes"),
         outputs=("y",),
         headers=block_headers(quantization),
+    )
+
+
+@cache
+def small_kernel(quantization: str) -> Kernel:
+    return Kernel(
+        name=f"quantized_matmul_small_{quantization}",
+        body="quantized_matmul_small",
+        inputs=("x", "w", "sizes"),
+        outputs=("y",),
+        headers=("simdgroup_layout", *block_headers(quantization)),
     )
 
 

@@ -60,6 +60,58 @@ def test_matvec_reads_weights_once_and_little_else(simulate, quantization, num_x
     assert simulator.launches[-1].traffic["w"].requested <= 2.6 * blocks.nbytes
 
 
+def check_small(y, exact, x, w):
+    """As `check`; with float16 each weight may be off by half a step, however small it is."""
+    inputs = np.abs(np.array(x.astype(mx.float32)))
+    slack = SUM_TOLERANCE * inputs @ np.abs(w).T
+    if x.dtype == mx.float16:
+        slack += inputs @ np.maximum(2**-11 * np.abs(w), 2**-25).T
+    error = np.abs(np.array(y.astype(mx.float32)) - exact)
+    assert (error <= TOLERANCE[x.dtype] * 1.01 * np.abs(exact) + slack).all()
+    # Roundings are independent, so that their sum grows no faster than the result.
+    most = (TOLERANCE[x.dtype] + SUM_TOLERANCE) * np.sqrt(np.mean(exact**2))
+    assert np.sqrt(np.mean(error**2)) <= most
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("num_x", [5, 8, 13, 23, 32])
+def test_small_batches_equal_the_product_with_dequantized_weights(
+    simulate, quantization, dtype, num_x
+):
+    simulate(seed=num_x % 3)
+    x, blocks, exact = make_case(quantization, 21, 768, num_x, dtype)
+    y = quantized_matmul.matmul(x, blocks, quantization)
+    check_small(y, exact, x, weights(quantization, np.array(blocks)))
+
+
+@pytest.mark.parametrize("quantization", ["Q8_0", "Q4_0"])
+def test_small_batches_take_any_number_of_small_blocks(simulate, quantization):
+    simulate()
+    for num_columns in (32, 96, 544):
+        x, blocks, exact = make_case(quantization, 40, num_columns, 6)
+        y = quantized_matmul.matmul(x, blocks, quantization)
+        check_small(y, exact, x, weights(quantization, np.array(blocks)))
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("num_x", [8, 32])
+def test_small_batches_read_weights_once(simulate, quantization, num_x):
+    simulator = simulate(cache_bytes=192 * 1024)
+    x, blocks, _ = make_case(quantization, 608, 2048, num_x)
+    y = quantized_matmul.small_matmul(x, blocks, quantization)
+    ideal = blocks.nbytes + x.nbytes + y.nbytes
+    assert blocks.nbytes > 3 * simulator.cache_bytes
+    assert simulator.launches[-1].device_bytes <= 1.05 * ideal
+
+
+def test_wide_outputs_take_four_tiles(simulate):
+    simulate()
+    x, blocks, exact = make_case("Q4_0", 4100, 32, 9)
+    y = quantized_matmul.matmul(x, blocks, "Q4_0")
+    check_small(y, exact, x, weights("Q4_0", np.array(blocks)))
+
+
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_taken_rows_equal_ggufs(simulate, quantization, dtype):
