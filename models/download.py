@@ -23,6 +23,7 @@ from models.hub import Hub, HubFile, Snapshot
 from models.partial import PartialFile, count_completed
 
 NUM_CONNECTIONS = 4
+SEGMENT_BYTES = 64 << 20
 POLL_S = 0.1
 _READ_BYTES = 1 << 20
 
@@ -95,7 +96,7 @@ class Fetcher:
         if digest is not None:
             return digest
         while True:
-            partial = PartialFile(self.partial_path(file), file.size_bytes)
+            partial = PartialFile(self.partial_path(file), file.size_bytes, SEGMENT_BYTES)
             try:
                 self._fetch_segments(file, partial)
                 partial.sync()

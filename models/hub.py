@@ -98,7 +98,7 @@ class Hub:
         def ask() -> Snapshot:
             found = self._api.model_info(repo, revision=revision, timeout=30.0)
             assert found.sha is not None
-            return Snapshot(repo, found.sha, tuple(self._tree(repo, found.sha)))
+            return Snapshot(found.id, found.sha, tuple(self._tree(found.id, found.sha)))
 
         return self.retrying(ask, repo)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from models.disk import disk_errors
 
-SEGMENT_BYTES = 64 << 20
 _HEADER = struct.Struct("<QQ")
 _COUNT = struct.Struct("<Q")
 
@@ -25,7 +24,7 @@ class PartialFile:
     Different threads may write different segments.
     """
 
-    def __init__(self, path: Path, size_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, path: Path, size_bytes: int, segment_bytes: int) -> None:
         self.path = path
         self.size_bytes = size_bytes
         self.segment_bytes = segment_bytes
