@@ -48,7 +48,8 @@ def make_batch(output: SchedulerOutput, block_size: int) -> Batch:
     ids: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
-    query_starts, context_lens, sample_rows = [0], [], []
+    query_starts, context_lens = [0], list[int]()
+    sample_rows: list[int] = []
     width = max(len(item.sequence.block_table) for item in output.scheduled)
     for item in output.scheduled:
         end = item.start + item.num_scheduled_tokens

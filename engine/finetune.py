@@ -129,8 +129,8 @@ def _mean_loss(network: nn.Module, examples: list[Example], options: FinetuneOpt
     total = num_targets = 0.0
     for i in range(0, len(examples), options.batch_size):
         loss, number = _loss(network, *_arrays(examples[i : i + options.batch_size]))
-        total += loss.item() * number.item()
-        num_targets += number.item()
+        total += float(loss * number)
+        num_targets += float(number)
     network.train()
     return total / max(num_targets, 1)
 

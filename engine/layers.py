@@ -6,6 +6,7 @@ evaluation it is the bare op.
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -49,7 +50,7 @@ class QuantizedEmbedding(nn.Module):
 def _product_with_gradient(weight: QuantizedMatrix) -> Callable[[mx.array], mx.array]:
     product = mx.custom_function(partial(_multiply, weight))
     product.vjp(partial(_input_gradient, weight))
-    return product  # type: ignore[no-any-return]
+    return cast(Callable[[mx.array], mx.array], product)
 
 
 def _multiply(weight: QuantizedMatrix, x: mx.array) -> mx.array:

@@ -173,7 +173,7 @@ def _load_gguf(files: ModelFiles) -> LoadedNetwork:
     network = build_network(config)
     weights = load_gguf_weights(network, gguf, module_paths(gguf, config))
     tokenizer = load_gguf_tokenizer(gguf)
-    template = load_gguf_template(gguf, tokenizer, files.template)
+    template = load_gguf_template(gguf, files.template)
     return LoadedNetwork(network, config, tokenizer, template, weights)
 
 
@@ -183,5 +183,5 @@ def _load_directory(files: ModelFiles) -> LoadedNetwork:
     network = build_network(config)
     weights = load_directory_weights(network, files.directory, config)
     tokenizer = load_tokenizer_directory(files.directory)
-    template = load_directory_template(files.directory, tokenizer, files.template)
+    template = load_directory_template(files.directory, files.template)
     return LoadedNetwork(network, config, tokenizer, template, weights)

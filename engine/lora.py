@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -100,7 +101,7 @@ def load_adapter(network: nn.Module, directory: Path) -> None:
             "`localllm finetune` writes one",
         )
     rank, scale = _read_config(directory / CONFIG_NAME)
-    arrays = mx.load(str(directory / WEIGHTS_NAME))
+    arrays = cast(dict[str, mx.array], mx.load(str(directory / WEIGHTS_NAME)))
     for path in sorted({name.rpartition(".")[0] for name in arrays}):
         layer = find_module(network, path)
         a, b = arrays.get(f"{path}.lora_a"), arrays.get(f"{path}.lora_b")

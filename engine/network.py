@@ -25,7 +25,7 @@ NOT_FAMILIES = {"activations", "base", "cache", "rope_utils", "ssm", "switch_lay
 """Modules of the zoo that hold parts, not a network."""
 
 
-def _zoo(name: str) -> ModuleType:
+def _zoo(name: str) -> Any:
     """A module of `mlx_lm.models`, without running `mlx_lm/__init__`.
 
     That imports transformers, 1.5 s of start-up that nothing here needs.

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -82,7 +82,7 @@ def place_arrays(network: nn.Module, arrays: Mapping[str, mx.array]) -> None:
     Raises:
         InvalidModelFile: one of them is not the network's, or has another shape.
     """
-    known = dict(mlx.utils.tree_flatten(network.parameters()))
+    known = _flat_parameters(network)
     for path, array in arrays.items():
         if path not in known:
             raise InvalidModelFile(f"the network has no parameter {path!r}; the file does")
@@ -93,14 +93,17 @@ def place_arrays(network: nn.Module, arrays: Mapping[str, mx.array]) -> None:
     network.update(mlx.utils.tree_unflatten(list(arrays.items())))
 
 
+def _flat_parameters(network: nn.Module) -> dict[str, mx.array]:
+    return cast(dict[str, mx.array], mlx.utils.tree_flatten(network.parameters(), destination={}))
+
+
 def check_complete(network: nn.Module, placed: set[str]) -> None:
     """Refuse a file that left a parameter at its random initial value.
 
     Raises:
         InvalidModelFile: with the first few missing names.
     """
-    wanted = {path for path, _ in mlx.utils.tree_flatten(network.parameters())}
-    missing = sorted(wanted - placed)
+    missing = sorted(_flat_parameters(network).keys() - placed)
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InvalidModelFile(f"the file lacks weights: {', '.join(missing[:3])}{more}")
@@ -197,7 +200,7 @@ def _read_directory(directory: Path) -> dict[str, mx.array]:
         )
     arrays: dict[str, mx.array] = {}
     for path in paths:
-        arrays.update(mx.load(str(path)))
+        arrays.update(cast(dict[str, mx.array], mx.load(str(path))))
     return arrays
 
 
