@@ -51,6 +51,8 @@ class Generate:
     resumed_token_ids: Sequence[int] = ()
     """Output that an earlier worker gave before it died; the answer goes on behind it."""
     return_prompt_ids: bool = False
+    truncate: bool = True
+    """Whether old turns may be left out when the conversation does not fit."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,9 @@ class Started:
     num_prompt_tokens: int
     prompt_token_ids: Sequence[int] = ()
     """Given when asked for."""
+    num_dropped_messages: int = 0
+    """Old turns that were left out because they did not fit."""
+    num_dropped_tokens: int = 0
 
 
 @dataclass(frozen=True)

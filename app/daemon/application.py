@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from app.daemon import library_routes, ollama_routes
+from app.daemon import library_routes, ollama_routes, openai_routes
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
 from app.daemon.model_worker import ModelSource
 from app.daemon.security import Gate, is_loopback
@@ -44,7 +44,7 @@ def make_application(state: State, *, host: str, preloaded: Preloaded | None = N
         },
     )
     app.state.daemon = state
-    for routes in (library_routes, ollama_routes):
+    for routes in (library_routes, ollama_routes, openai_routes):
         app.include_router(routes.router)
     app.add_middleware(Gate, check_host=is_loopback(host), origins=state.settings.origins)
     return app

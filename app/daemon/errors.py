@@ -6,7 +6,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from app.daemon.ollama_replies import error_body
+from app.daemon import ollama_replies, openai_replies
+from app.daemon.encoder import Json
 from app.daemon.reply import JSONReply
 from models.errors import UserError
 
@@ -37,6 +38,6 @@ async def answer_defect(request: Request, error: Exception) -> Response:
     return JSONReply(_body(request, defect), status_code=500)
 
 
-def _body(request: Request, error: UserError) -> dict[str, object]:
-    del request
-    return error_body(error)
+def _body(request: Request, error: UserError) -> Json:
+    is_openai = request.url.path.startswith("/v1/")
+    return openai_replies.error_body(error) if is_openai else ollama_replies.error_body(error)

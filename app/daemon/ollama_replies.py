@@ -43,12 +43,12 @@ class OllamaEncoder:
         self._is_chat = is_chat
         self._with_context = with_context
         self._num_calls = 0
-        self._prompt_token_ids: Sequence[int] = ()
+        self._started = Started("", 0)
         self._token_ids: list[int] = []
 
     def started(self, event: Started) -> bytes:
         """Nothing is written before the first text."""
-        self._prompt_token_ids = event.prompt_token_ids
+        self._started = event
         return b""
 
     def delta(self, event: Delta) -> bytes:
@@ -88,7 +88,7 @@ class OllamaEncoder:
         (answer,) = answers.values()
         assert answer.done is not None
         assert answer.started is not None
-        self._prompt_token_ids = answer.started.prompt_token_ids
+        self._started = answer.started
         self._token_ids = answer.token_ids
         chunk = self._chunk(
             "".join(answer.content), "".join(answer.thinking), self._calls(answer.tool_calls)
@@ -134,7 +134,7 @@ class OllamaEncoder:
         stats = event.stats
         final: Json = {"done": True, "done_reason": event.finish_reason}
         if self._with_context:
-            final["context"] = [*self._prompt_token_ids, *self._token_ids]
+            final["context"] = [*self._started.prompt_token_ids, *self._token_ids]
         final |= {
             "total_duration": nanoseconds(times.total_s),
             "load_duration": nanoseconds(times.load_s),
@@ -148,6 +148,11 @@ class OllamaEncoder:
             final["draft"] = {
                 "accepted": stats.num_accepted_tokens,
                 "proposed": stats.num_draft_tokens,
+            }
+        if self._started.num_dropped_messages:
+            final["truncated"] = {
+                "dropped_messages": self._started.num_dropped_messages,
+                "dropped_tokens": self._started.num_dropped_tokens,
             }
         return final
 

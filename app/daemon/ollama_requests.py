@@ -41,6 +41,7 @@ class TextRequest:
     logit_bias: dict[int, float] = field(default_factory=dict)
     num_choices: int = 1
     has_images: bool = False
+    truncate: bool = True
 
     @property
     def is_empty(self) -> bool:
@@ -144,6 +145,7 @@ def _parse_common(fields: Fields) -> Json:
         "grammar": parse_format(fields.values.get("format")),
         "options": fields.object("options"),
         "num_logprobs": num_logprobs,
+        "truncate": fields.flag("truncate", default=True),
     }
 
 
@@ -230,6 +232,7 @@ def to_generates(
             grammar=request.grammar,
             stop=options.stop,
             max_context_tokens=options.max_context_tokens,
+            truncate=request.truncate,
         )
         for index in range(request.num_choices)
     ]

@@ -1,0 +1,301 @@
+"""What OpenAI's chat and text completions answer: server-sent events, or one object. Pure."""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.daemon.answer import Answer
+from app.daemon.encoder import Json, Times, compact
+from app.daemon.ollama_replies import make_call_id
+from app.protocol import Delta, Done, Progress, Started
+from models.errors import UserError
+
+FINGERPRINT = "fp_ollama"
+
+
+def error_body(error: UserError) -> Json:
+    """An error of OpenAI's API."""
+    kinds = {400: "invalid_request_error", 404: "not_found_error"}
+    body: Json = {
+        "message": error.message,
+        "type": kinds.get(error.status, "api_error"),
+        "param": None,
+        "code": None,
+    }
+    return {"error": body | ({"hint": error.hint} if error.hint else {})}
+
+
+def sse(value: Any) -> bytes:
+    """One server-sent event."""
+    return b"data: " + compact(value) + b"\n\n"
+
+
+def usage(answers: Mapping[str, Answer]) -> Json:
+    """Token counts of all choices; a prompt that several choices share counts once."""
+    stats = [answer.done.stats for answer in answers.values() if answer.done is not None]
+    bases = {key.rpartition(".")[0]: answer.done for key, answer in answers.items()}
+    prompts = [done.stats for done in bases.values() if done is not None]
+    num_prompt = sum(each.num_prompt_tokens for each in prompts)
+    num_output = sum(each.num_output_tokens for each in stats)
+    return {
+        "prompt_tokens": num_prompt,
+        "completion_tokens": num_output,
+        "total_tokens": num_prompt + num_output,
+        "prompt_tokens_details": {"cached_tokens": sum(s.num_cached_tokens for s in prompts)},
+    }
+
+
+class ChatCompletionEncoder:
+    """`chat.completion` and its chunks, for one or several choices."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, model: str, request_ids: Sequence[str], *, include_usage: bool) -> None:
+        self._model = model
+        self._index = {request_id: index for index, request_id in enumerate(request_ids)}
+        self._include_usage = include_usage
+        self._id = f"chatcmpl-{secrets.token_hex(6)}"
+        self._created = int(time.time())
+        self._has_role: set[str] = set()
+        self._num_calls: dict[str, int] = {}
+
+    def started(self, event: Started) -> bytes:
+        """Nothing is written before the first text."""
+        del event
+        return b""
+
+    def delta(self, event: Delta) -> bytes:
+        """Thinking, text and calls, each in a chunk of its own."""
+        deltas: list[Json] = []
+        if event.thinking:
+            deltas.append({"reasoning": event.thinking})
+        if event.content or (event.logprobs and not event.thinking and not event.tool_calls):
+            deltas.append({"content": event.content})
+        if event.tool_calls:
+            deltas.append({"tool_calls": self._calls(event.id, event.tool_calls)})
+        logprobs = {"content": _logprobs(event.logprobs)} if event.logprobs else None
+        body = b""
+        for delta in deltas:
+            body += self._chunk(event.id, delta, logprobs=logprobs)
+            logprobs = None
+        return body
+
+    def done(self, event: Done, times: Times) -> bytes:
+        """The chunk with the reason."""
+        del times
+        has_calls = bool(self._num_calls.get(event.id))
+        return self._chunk(event.id, {}, finish_reason=_reason(event, has_calls=has_calls))
+
+    def end(self, answers: Mapping[str, Answer]) -> bytes:
+        """Usage if it was asked for, and the mark that ends a stream."""
+        body = b""
+        if self._include_usage:
+            body = sse(
+                self._head("chat.completion.chunk") | {"choices": [], "usage": usage(answers)}
+            )
+        return body + b"data: [DONE]\n\n"
+
+    def heartbeat(self, progress: Progress | None) -> bytes:
+        """A comment."""
+        del progress
+        return b": still here\n\n"
+
+    def failure(self, error: UserError) -> bytes:
+        """An error event; no `[DONE]` follows."""
+        return sse(error_body(error))
+
+    def whole(self, answers: Mapping[str, Answer], times: Times) -> Json:
+        """A `chat.completion`."""
+        del times
+        choices = [self._choice(request_id, answer) for request_id, answer in answers.items()]
+        return self._head("chat.completion") | {"choices": choices, "usage": usage(answers)}
+
+    def error_body(self, error: UserError) -> Json:
+        """`{"error": {…}}`."""
+        return error_body(error)
+
+    def _choice(self, request_id: str, answer: Answer) -> Json:
+        assert answer.done is not None
+        message: Json = {"role": "assistant", "content": "".join(answer.content)}
+        if answer.thinking:
+            message["reasoning"] = "".join(answer.thinking)
+        if answer.tool_calls:
+            message["tool_calls"] = self._calls(request_id, answer.tool_calls)
+            message["content"] = message["content"] or None
+        choice: Json = {
+            "index": self._index[request_id],
+            "message": message,
+            "finish_reason": _reason(answer.done, has_calls=bool(answer.tool_calls)),
+        }
+        if answer.logprobs:
+            choice["logprobs"] = {"content": _logprobs(answer.logprobs)}
+        return choice
+
+    def _head(self, kind: str) -> Json:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+    def _chunk(
+        self,
+        request_id: str,
+        delta: Json,
+        *,
+        finish_reason: str | None = None,
+        logprobs: Json | None = None,
+    ) -> bytes:
+        if request_id not in self._has_role:
+            self._has_role.add(request_id)
+            delta = {"role": "assistant", "content": "", **delta}
+        choice: Json = {
+            "index": self._index[request_id],
+            "delta": delta,
+            "finish_reason": finish_reason,
+        }
+        if logprobs is not None:
+            choice["logprobs"] = logprobs
+        return sse(self._head("chat.completion.chunk") | {"choices": [choice]})
+
+    def _calls(self, request_id: str, calls: Sequence[Json]) -> list[Json]:
+        first = self._num_calls.get(request_id, 0)
+        self._num_calls[request_id] = first + len(calls)
+        return [
+            {
+                "id": make_call_id(),
+                "index": index,
+                "type": "function",
+                "function": {
+                    "name": call["name"],
+                    "arguments": json.dumps(call["arguments"], ensure_ascii=False),
+                },
+            }
+            for index, call in enumerate(calls, first)
+        ]
+
+
+class CompletionEncoder:
+    """`text_completion`, whole or in chunks. `echoes` are put before each choice's text."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        model: str,
+        request_ids: Sequence[str],
+        *,
+        include_usage: bool,
+        echoes: Sequence[str] = (),
+    ) -> None:
+        self._model = model
+        self._index = {request_id: index for index, request_id in enumerate(request_ids)}
+        self._include_usage = include_usage
+        self._echoes = dict(zip(request_ids, echoes, strict=False))
+        self._offsets = {request_id: len(echo) for request_id, echo in self._echoes.items()}
+        self._id = f"cmpl-{secrets.token_hex(6)}"
+        self._created = int(time.time())
+
+    def started(self, event: Started) -> bytes:
+        """The echo."""
+        echo = self._echoes.get(event.id)
+        return self._chunk(event.id, echo) if echo else b""
+
+    def delta(self, event: Delta) -> bytes:
+        """More text; a thought is text too, for this API."""
+        text = event.thinking + event.content
+        if not (text or event.logprobs):
+            return b""
+        return self._chunk(event.id, text, logprobs=event.logprobs)
+
+    def done(self, event: Done, times: Times) -> bytes:
+        """The chunk with the reason."""
+        del times
+        return self._chunk(event.id, "", finish_reason=_reason(event, has_calls=False))
+
+    def end(self, answers: Mapping[str, Answer]) -> bytes:
+        """Usage if it was asked for, and the mark that ends a stream."""
+        body = b""
+        if self._include_usage:
+            body = sse(self._head() | {"choices": [], "usage": usage(answers)})
+        return body + b"data: [DONE]\n\n"
+
+    def heartbeat(self, progress: Progress | None) -> bytes:
+        """A comment."""
+        del progress
+        return b": still here\n\n"
+
+    def failure(self, error: UserError) -> bytes:
+        """An error event; no `[DONE]` follows."""
+        return sse(error_body(error))
+
+    def whole(self, answers: Mapping[str, Answer], times: Times) -> Json:
+        """A `text_completion`."""
+        del times
+        choices = []
+        for request_id, answer in answers.items():
+            assert answer.done is not None
+            text = self._echoes.get(request_id, "") + "".join(answer.content)
+            reason = _reason(answer.done, has_calls=False)
+            choices.append(self._choice(request_id, text, reason, answer.logprobs))
+        return self._head() | {"choices": choices, "usage": usage(answers)}
+
+    def error_body(self, error: UserError) -> Json:
+        """`{"error": {…}}`."""
+        return error_body(error)
+
+    def _head(self) -> Json:
+        return {
+            "id": self._id,
+            "object": "text_completion",
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+    def _chunk(
+        self,
+        request_id: str,
+        text: str,
+        *,
+        finish_reason: str | None = None,
+        logprobs: Sequence[Json] = (),
+    ) -> bytes:
+        choice = self._choice(request_id, text, finish_reason, logprobs)
+        return sse(self._head() | {"choices": [choice]})
+
+    def _choice(
+        self, request_id: str, text: str, reason: str | None, logprobs: Sequence[Json]
+    ) -> Json:
+        choice: Json = {"text": text, "index": self._index[request_id], "finish_reason": reason}
+        choice["logprobs"] = self._logprobs(request_id, logprobs) if logprobs else None
+        return choice
+
+    def _logprobs(self, request_id: str, logprobs: Sequence[Json]) -> Json:
+        """The older form: parallel lists."""
+        offsets, at = [], self._offsets.get(request_id, 0)
+        for each in logprobs:
+            offsets.append(at)
+            at += len(each["token"])
+        self._offsets[request_id] = at
+        return {
+            "tokens": [each["token"] for each in logprobs],
+            "token_logprobs": [each["logprob"] for each in logprobs],
+            "top_logprobs": [
+                {top["token"]: top["logprob"] for top in each.get("top_logprobs", ())}
+                for each in logprobs
+            ],
+            "text_offset": offsets,
+        }
+
+
+def _reason(event: Done, *, has_calls: bool) -> str:
+    return "tool_calls" if has_calls and event.finish_reason == "stop" else event.finish_reason
+
+
+def _logprobs(entries: Sequence[Json]) -> list[Json]:
+    return [{"top_logprobs": [], **entry} for entry in entries]

@@ -1,0 +1,260 @@
+"""Bodies of `/v1/chat/completions` and `/v1/completions`, to what a worker is asked. Pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.daemon.fields import Fields, Json
+from app.daemon.ollama_requests import TextRequest, parse_keep_alive_field
+from engine.request import Grammar
+from models.errors import InvalidInput
+
+MAX_CHOICES = 128
+
+_EFFORTS: dict[str, bool | str] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "max": "max",
+    "xhigh": "max",
+    "ultra": "max",
+}
+
+
+@dataclass(frozen=True)
+class OpenAIRequest:
+    """Texts to be made (several for a list of prompts), and how they are shown."""
+
+    texts: Sequence[TextRequest]
+    include_usage: bool = False
+    echo: bool = False
+
+    @property
+    def first(self) -> TextRequest:
+        """What all texts have in common."""
+        return self.texts[0]
+
+
+def parse_chat_completion(body: Json) -> OpenAIRequest:
+    """A `/v1/chat/completions` body.
+
+    Raises:
+        InvalidInput: with the field that is wrong.
+    """
+    fields = Fields(body, "ChatCompletionRequest")
+    messages = parse_messages(fields.objects("messages", "[]openai.Message"))
+    if not messages:
+        raise InvalidInput("[] is too short - 'messages'")
+    text = TextRequest(
+        **_parse_common(fields),
+        messages=messages,
+        tools=_parse_tools(fields),
+        think=_parse_effort(fields),
+        grammar=_parse_response_format(fields),
+        num_logprobs=_parse_logprobs(fields),
+    )
+    return OpenAIRequest([text], _include_usage(fields))
+
+
+def parse_completion(body: Json) -> OpenAIRequest:
+    """A `/v1/completions` body: text is continued as it is, without a chat template."""
+    fields = Fields(body, "CompletionRequest")
+    num_logprobs = fields.integer("logprobs")
+    echo = fields.flag("echo", default=False)
+    if echo and num_logprobs is not None:
+        raise InvalidInput("echo with logprobs is not supported: prompts have no logprobs here")
+    common = _parse_common(fields)
+    text = TextRequest(**common, raw=True, suffix=fields.text("suffix"), num_logprobs=num_logprobs)
+    prompts = _parse_prompts(body.get("prompt", ""))
+    return OpenAIRequest(
+        [replace(text, **prompt) for prompt in prompts], _include_usage(fields), echo
+    )
+
+
+def parse_messages(items: Sequence[Fields]) -> list[Json]:
+    """OpenAI's messages as templates know them."""
+    names_by_id: dict[str, str] = {}
+    messages = []
+    for fields in items:
+        message = _parse_message(fields, names_by_id)
+        messages.append(message)
+    return messages
+
+
+def _parse_message(fields: Fields, names_by_id: dict[str, str]) -> Json:
+    role = fields.text("role").lower()
+    message: Json = {
+        "role": "system" if role == "developer" else role,
+        "content": _parse_content(fields.values.get("content")),
+    }
+    thinking = fields.text("reasoning") or fields.text("reasoning_content")
+    if thinking:
+        message["thinking"] = thinking
+    if fields.has("tool_call_id"):
+        call_id = fields.text("tool_call_id")
+        message["tool_call_id"] = call_id
+        message["tool_name"] = fields.text("name") or names_by_id.get(call_id, "")
+    calls = [_parse_tool_call(each) for each in fields.objects("tool_calls", "[]openai.ToolCall")]
+    if calls:
+        message["tool_calls"] = calls
+        names_by_id.update((call["id"], call["function"]["name"]) for call in calls)
+    return message
+
+
+def _parse_content(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise InvalidInput(f"invalid message content type: {type(content).__name__}")
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in ("text", "input_text", "output_text") and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif kind in ("image_url", "input_audio", "file"):
+            raise InvalidInput(f"this server runs text models only; {kind} is not supported")
+        else:
+            raise InvalidInput("invalid message format")
+    return "\n".join(texts)
+
+
+def _parse_tool_call(fields: Fields) -> Json:
+    function = Fields(fields.object("function"), "ChatCompletionRequest", "messages.tool_calls.")
+    arguments = function.values.get("arguments") or "{}"
+    try:
+        parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError as error:
+        raise InvalidInput(f"invalid tool call arguments: {error}") from error
+    if not isinstance(parsed, dict):
+        raise InvalidInput("invalid tool call arguments: an object is accepted")
+    return {
+        "id": fields.text("id"),
+        "type": "function",
+        "function": {"name": function.text("name"), "arguments": parsed},
+    }
+
+
+def _parse_tools(fields: Fields) -> list[Json]:
+    """The tools that may be called: a named choice leaves one of them, "none" leaves none."""
+    tools = [each.values for each in fields.objects("tools", "[]api.Tool")]
+    choice = fields.values.get("tool_choice")
+    if choice == "none":
+        return []
+    if isinstance(choice, dict):
+        named = (choice.get("function") or {}).get("name")
+        chosen = [tool for tool in tools if (tool.get("function") or {}).get("name") == named]
+        if not chosen:
+            raise InvalidInput(f"tool_choice names {named!r}, which is not in tools")
+        return chosen
+    return tools
+
+
+def _parse_effort(fields: Fields) -> bool | str | None:
+    effort = fields.object("reasoning").get("effort") or fields.values.get("reasoning_effort")
+    if effort is None or effort == "":
+        return None
+    if effort not in _EFFORTS:
+        raise InvalidInput(
+            f"invalid reasoning value: {json.dumps(effort)}"
+            ' (must be "high", "medium", "low", "max", or "none")'
+        )
+    return _EFFORTS[effort]
+
+
+def _parse_response_format(fields: Fields) -> Grammar | None:
+    wanted = fields.object("response_format")
+    kind = wanted.get("type", "text")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return Grammar("json")
+    schema = (wanted.get("json_schema") or {}).get("schema")
+    if kind == "json_schema" and isinstance(schema, dict):
+        return Grammar("json_schema", json.dumps(schema))
+    raise InvalidInput(
+        "response_format must be of type text, json_object or json_schema with a schema"
+    )
+
+
+def _parse_logprobs(fields: Fields) -> int | None:
+    top_logprobs = fields.integer("top_logprobs") or 0
+    if not 0 <= top_logprobs <= 20:
+        raise InvalidInput("top_logprobs must be between 0 and 20")
+    return top_logprobs if fields.flag("logprobs", default=False) else None
+
+
+def _parse_common(fields: Fields) -> Json:
+    model = fields.text("model")
+    if not model:
+        raise InvalidInput("model is required")
+    num_choices = fields.integer("n") or 1
+    if not 1 <= num_choices <= MAX_CHOICES:
+        raise InvalidInput(f"n must be between 1 and {MAX_CHOICES}, not {num_choices}")
+    return {
+        "model": model,
+        "adapter": fields.text("adapter") or None,
+        "stream": fields.flag("stream", default=False),
+        "keep_alive_s": parse_keep_alive_field(fields),
+        "options": _parse_options(fields),
+        "logit_bias": _parse_logit_bias(fields),
+        "num_choices": num_choices,
+    }
+
+
+def _parse_options(fields: Fields) -> Json:
+    """OpenAI's fields by Ollama's names; `options` itself is taken too, as an extension."""
+    options: Json = {"temperature": 1.0, "top_p": 1.0, **fields.object("options")}
+    max_tokens = fields.integer("max_completion_tokens") or fields.integer("max_tokens")
+    given = {
+        "num_predict": max_tokens,
+        "seed": fields.integer("seed"),
+        "temperature": fields.number("temperature"),
+        "top_p": fields.number("top_p"),
+        "top_k": fields.integer("top_k"),
+        "min_p": fields.number("min_p"),
+        "frequency_penalty": fields.number("frequency_penalty"),
+        "presence_penalty": fields.number("presence_penalty"),
+        "stop": _parse_stop(fields),
+    }
+    return options | {name: value for name, value in given.items() if value is not None}
+
+
+def _parse_stop(fields: Fields) -> list[str] | None:
+    stop = fields.values.get("stop")
+    if stop is None:
+        return None
+    return [stop] if isinstance(stop, str) else list(fields.texts("stop"))
+
+
+def _parse_logit_bias(fields: Fields) -> dict[int, float]:
+    try:
+        return {int(key): float(value) for key, value in fields.object("logit_bias").items()}
+    except (TypeError, ValueError) as error:
+        raise InvalidInput("logit_bias must map token ids to numbers") from error
+
+
+def _parse_prompts(prompt: Any) -> list[Json]:
+    """A string, token ids, or a list of either."""
+    if isinstance(prompt, str):
+        return [{"prompt": prompt}]
+    if isinstance(prompt, list) and prompt:
+        if all(_is_token_id(item) for item in prompt):
+            return [{"prompt_token_ids": tuple(prompt)}]
+        if all(isinstance(item, str) for item in prompt):
+            return [{"prompt": item} for item in prompt]
+        if all(isinstance(p, list) and p and all(map(_is_token_id, p)) for p in prompt):
+            return [{"prompt_token_ids": tuple(item)} for item in prompt]
+    raise InvalidInput("prompt must be a string, an array of token ids, or an array of either")
+
+
+def _is_token_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _include_usage(fields: Fields) -> bool:
+    return bool(fields.object("stream_options").get("include_usage"))

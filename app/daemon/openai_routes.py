@@ -1,0 +1,81 @@
+"""OpenAI's routes."""
+
+from dataclasses import replace
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.daemon.encoder import Encoder, Json
+from app.daemon.ollama_requests import TextRequest, check_capabilities, to_generates
+from app.daemon.openai_replies import ChatCompletionEncoder, CompletionEncoder
+from app.daemon.openai_requests import OpenAIRequest, parse_chat_completion, parse_completion
+from app.daemon.reply import AnswerReply, JSONReply
+from app.daemon.state import State, read_body, state_of
+from app.protocol import Generate
+from models.errors import NotFound
+from models.manifest import Manifest
+from models.name import ModelName
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions")
+async def chat_completions(request: Request) -> Response:
+    """The next message of a conversation."""
+    asked = parse_chat_completion(await read_body(request))
+    return _answer(state_of(request), asked, is_chat=True)
+
+
+@router.post("/v1/completions")
+async def completions(request: Request) -> Response:
+    """The continuation of one or several prompts."""
+    return _answer(state_of(request), parse_completion(await read_body(request)), is_chat=False)
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> Response:
+    """The models of the library."""
+    manifests = state_of(request).catalog.library.list()
+    return JSONReply({"object": "list", "data": [_model(each) for each in manifests]})
+
+
+@router.get("/v1/models/{name:path}")
+async def model(request: Request, name: str) -> Response:
+    """One model of the library."""
+    found = state_of(request).catalog.library.find(ModelName.parse(name))
+    if found is None:
+        raise NotFound(f"model '{name}' not found")
+    return JSONReply(_model(found))
+
+
+def _model(manifest: Manifest) -> Json:
+    created = int(manifest.created.timestamp())
+    return {"id": manifest.name, "object": "model", "created": created, "owned_by": "library"}
+
+
+def _answer(state: State, asked: OpenAIRequest, *, is_chat: bool) -> Response:
+    first = asked.first
+    source = state.catalog.find(first.model, first.adapter)
+    capabilities = state.catalog.details(source.files).capabilities
+    texts = [relax_thinking(text, capabilities) for text in asked.texts]
+    generates: list[Generate] = []
+    for text in texts:
+        check_capabilities(text, source.files.name, capabilities)
+        generates += to_generates(text, source.files, capabilities)
+    request_ids = [each.id for each in generates]
+    encoder: Encoder
+    if is_chat:
+        encoder = ChatCompletionEncoder(first.model, request_ids, include_usage=asked.include_usage)
+    else:
+        echoes = [each.prompt for each in generates] if asked.echo else []
+        encoder = CompletionEncoder(
+            first.model, request_ids, include_usage=asked.include_usage, echoes=echoes
+        )
+    answering = state.answering(source, [*generates], first.keep_alive_s)
+    return AnswerReply(answering, encoder, stream=first.stream)
+
+
+def relax_thinking(text: TextRequest, capabilities: tuple[str, ...]) -> TextRequest:
+    """Without the wish to think where the model cannot: these clients send it by default."""
+    return text if "thinking" in capabilities else replace(text, think=None)
