@@ -15,7 +15,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ def find_target(name: ModelName) -> Target:
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise NotFound(
             f"model '{name}' is not in the catalogue",
-            hint=f"{meant}Name a Hub repository as ORG/REPO, or look with `localllm search`.",
+            hint=f"{meant}Name a repository of the Hugging Face Hub: ORG/REPO or ORG/REPO:QUANT.",
         )
     wanted = None if hub_name.tag == DEFAULT_TAG else hub_name.tag
     return Target(hub_name, hub_name.repo, wanted)
@@ -87,7 +87,7 @@ def pull(
     *,
     token: str | None = None,
     endpoint: str | None = None,
-) -> Iterator[PullProgress]:
+) -> Generator[PullProgress, None, None]:
     """Fetch the model of `name`, yielding what is going on until "success".
 
     Closing the iterator cancels: what has been fetched is kept, and the next pull of the same

@@ -1,6 +1,8 @@
 """Arguments and options that several commands share, each declared once."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +20,13 @@ adapter_option = click.option(
     type=click.Path(path_type=Path),
     help="Apply the LoRA adapter in DIR (made by `localllm finetune`).",
 )
+
+
+def number_option(
+    name: str, default: float | None, kind: click.ParamType[Any], text: str
+) -> Callable[[Any], Any]:
+    """An option that takes a number; its default is shown in the help."""
+    return click.option(name, default=default, show_default=True, type=kind, metavar="N", help=text)
 
 
 def open_library(settings: Settings) -> Library:

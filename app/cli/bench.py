@@ -6,31 +6,18 @@ from typing import Any
 
 import click
 
-from app.cli.arguments import json_option, model_argument, open_library
+from app.cli.arguments import json_option, model_argument, number_option, open_library
 from app.cli.output import format_bytes, print_json
 from app.settings import read_settings
-from models.resolve import resolve
 
 
 @click.command("bench")
 @model_argument
-@click.option("--prompt-tokens", default=512, show_default=True, type=click.IntRange(1))
-@click.option("--gen-tokens", default=128, show_default=True, type=click.IntRange(2))
-@click.option(
-    "--batch",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Sequences at once in the batched run.",
-)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; default: physical cores.")
-@click.option(
-    "--repeat",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Runs; the median counts.",
-)
+@number_option("--prompt-tokens", 512, click.IntRange(1), "Length of the prompt.")
+@number_option("--gen-tokens", 128, click.IntRange(2), "Length of each answer.")
+@number_option("--batch", 8, click.IntRange(1), "Sequences at once in the batched run.")
+@number_option("--threads", None, click.IntRange(1), "CPU threads; default: physical cores.")
+@number_option("--repeat", 3, click.IntRange(1), "Runs; the median counts.")
 @json_option
 def bench_command(
     model: str,
@@ -41,17 +28,20 @@ def bench_command(
     repeat: int,
     as_json: bool,
 ) -> None:
-    """Measure MODEL without the daemon, on random prompts and without speculation.
+    """Measure the speed of a model.
+
+    Without the daemon, on random prompts and without speculation.
 
     prefill_tok_s, decode_tok_s and ttft_s are of one sequence: --prompt-tokens in, --gen-tokens
     out. batch_decode_tok_s is of --batch sequences together.
     """
     settings = read_settings()
-    files = resolve(model, open_library(settings))
     from engine.benchmark import Workload, measure
     from engine.kernels import describe_kernels
     from engine.loading import EngineOptions, load_model
+    from models.resolve import resolve
 
+    files = resolve(model, open_library(settings))
     workload = Workload(prompt_tokens, gen_tokens, batch, repeat)
     start_s = time.perf_counter()
     loaded = load_model(

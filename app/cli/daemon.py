@@ -15,7 +15,7 @@ from models.errors import NotFound
 @click.command("ps")
 @json_option
 def ps_command(as_json: bool) -> None:
-    """List the models that the running daemon has loaded."""
+    """List the models in the daemon's memory."""
     settings = read_settings()
     loaded = []
     try:
@@ -49,7 +49,7 @@ def _until(when: datetime) -> str:
 @click.command("stop")
 @model_argument
 def stop_command(model: str) -> None:
-    """Unload MODEL from the running daemon's memory."""
+    """Take a model out of the daemon's memory."""
     settings = read_settings()
     client = DaemonClient(settings.host, settings.port)
     client.unload(model_reference(model, settings))

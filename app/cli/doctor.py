@@ -2,13 +2,16 @@
 
 import os
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from app.cli.arguments import json_option
-from app.cli.checks import Check, run_checks
 from app.cli.output import print_json
 from app.settings import read_settings
+
+if TYPE_CHECKING:
+    from app.cli.checks import Check
 
 _COLOURS = {"ok": "green", "slow": "yellow", "problem": "red"}
 
@@ -17,10 +20,13 @@ _COLOURS = {"ok": "green", "slow": "yellow", "problem": "red"}
 @json_option
 @click.pass_context
 def doctor_command(ctx: click.Context, as_json: bool) -> None:
-    """Check this installation: what works, what is slow or wrong, and how to mend it.
+    """Check this installation.
 
-    Ends with exit code 1 if something is wrong.
+    Says what works, what is slow or wrong, and how to mend it. Ends with exit code 1 if
+    something is wrong.
     """
+    from app.cli.checks import run_checks
+
     checks = run_checks(read_settings())
     if as_json:
         print_json([asdict(check) for check in checks])
@@ -31,7 +37,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> None:
         ctx.exit(1)
 
 
-def _print_check(check: Check) -> None:
+def _print_check(check: "Check") -> None:
     state = check.state.ljust(7)
     if "NO_COLOR" not in os.environ:
         state = click.style(state, fg=_COLOURS[check.state])

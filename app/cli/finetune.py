@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.arguments import model_argument, open_library
+from app.cli.arguments import model_argument, number_option, open_library
 from app.cli.curve import draw_curve
 from app.cli.output import print_json_line
 from app.settings import read_settings
 from models.errors import InvalidInput, StorageError
-from models.resolve import resolve
 
 if TYPE_CHECKING:
     from engine.finetune import TrainingStep
@@ -32,38 +31,22 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Where the adapter is written.",
 )
-@click.option("--steps", default=200, show_default=True, type=click.IntRange(1))
-@click.option("--batch-size", default=4, show_default=True, type=click.IntRange(1))
-@click.option("--learning-rate", default=2e-4, show_default=True, type=float)
-@click.option("--rank", default=8, show_default=True, type=int, help="Of the adapter's matrices.")
-@click.option(
-    "--scale", default=20.0, show_default=True, type=float, help="Of what the adapter adds."
-)
-@click.option(
-    "--layers", default=16, show_default=True, type=int, help="The last so many; -1: all."
-)
-@click.option(
-    "--max-tokens",
-    default=1024,
-    show_default=True,
-    type=click.IntRange(2),
-    help="Longer examples are cut.",
-)
-@click.option(
-    "--validation",
-    default=0.1,
-    show_default=True,
-    type=float,
-    help="Share of the examples kept for validation.",
-)
-@click.option(
-    "--validate-every", default=50, show_default=True, type=click.IntRange(1), help="Steps."
-)
-@click.option("--save-every", default=50, show_default=True, type=click.IntRange(1), help="Steps.")
-@click.option("--seed", default=0, show_default=True, type=int)
+@number_option("--steps", 200, click.IntRange(1), "Optimizer steps.")
+@number_option("--batch-size", 4, click.IntRange(1), "Examples in each step.")
+@number_option("--learning-rate", 2e-4, click.FLOAT, "The highest; it warms up, then falls.")
+@number_option("--rank", 8, click.INT, "Width of the adapter's matrices.")
+@number_option("--scale", 20.0, click.FLOAT, "Factor of what the adapter adds.")
+@number_option("--layers", 16, click.INT, "Adapt the last so many layers; -1: all.")
+@number_option("--max-tokens", 1024, click.IntRange(2), "Longer examples are cut.")
+@number_option("--validation", 0.1, click.FLOAT, "Share of the examples kept for validation.")
+@number_option("--validate-every", 50, click.IntRange(1), "Steps between validations.")
+@number_option("--save-every", 50, click.IntRange(1), "Steps between savings of the adapter.")
+@number_option("--seed", 0, click.INT, "Of the adapter's first values and the order of examples.")
 @click.option("--json", "as_json", is_flag=True, help="Print each step as a line of JSON.")
 def finetune_command(model: str, data: Path, output: Path, as_json: bool, **given: Any) -> None:
-    """Teach MODEL from examples: writes a LoRA adapter, for `localllm run MODEL --adapter DIR`.
+    """Teach a model from examples (LoRA).
+
+    Writes an adapter, for `localllm run MODEL --adapter DIR`.
 
     \b
     A line of FILE.jsonl is one of:
@@ -71,6 +54,8 @@ def finetune_command(model: str, data: Path, output: Path, as_json: bool, **give
       {"prompt": "...", "completion": "..."}
       {"text": "..."}
     """
+    from models.resolve import resolve
+
     files = resolve(model, open_library(read_settings()))
     _check_output(output)
     from engine.finetune import FinetuneOptions, finetune

@@ -18,9 +18,9 @@ NUM_ID_DIGITS = 12
 @click.argument("prefix", default="")
 @json_option
 def list_command(prefix: str, as_json: bool) -> None:
-    """List the models in the library, newest first.
+    """List the models in the library.
 
-    With PREFIX only those whose names begin with it.
+    Newest first; with PREFIX only those whose names begin with it.
     """
     library = open_library(read_settings())
     found = [m for m in library.list() if m.name.lower().startswith(prefix.lower())]
@@ -60,7 +60,9 @@ def _row(manifest: Manifest) -> tuple[str, ...]:
 @click.argument("source")
 @click.argument("destination")
 def cp_command(source: str, destination: str) -> None:
-    """Give the model SOURCE a second name; no bytes are copied."""
+    """Give a model a second name.
+
+    No bytes are copied."""
     library = open_library(read_settings())
     copy = library.copy(ModelName.parse(source), ModelName.parse(destination))
     click.echo(f"{copy.name} is now another name of {source}", err=True)
@@ -69,7 +71,9 @@ def cp_command(source: str, destination: str) -> None:
 @click.command("rm")
 @click.argument("models", nargs=-1, required=True)
 def rm_command(models: tuple[str, ...]) -> None:
-    """Remove MODELS from the library; files that other models use stay."""
+    """Remove models from the library.
+
+    Files that other models use stay."""
     library = open_library(read_settings())
     for model in models:
         freed_bytes = library.remove(ModelName.parse(model))

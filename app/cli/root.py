@@ -54,13 +54,15 @@ OTHER_TOOLS_SAY = {
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    a defect in localllm (with a traceback)
+  1    anything else: a defect in localllm, a problem that doctor found
   2    a value, option or request that cannot be accepted
   3    a model file that is damaged, truncated or of another kind
   4    a model, file or address that does not exist
   5    valid, but not supported
   6    busy: port taken, queue full, not enough memory
   7    the disk, its space or its permissions are in the way
+  8    a server wants a token, or the consent of the model's owner
+  9    the network, or the server at its other end, does not answer
   130  interrupted with Ctrl-C
   141  the reader of the output has gone"""
 

@@ -16,8 +16,10 @@ from app.cli.arguments import (
     json_option,
     model_argument,
     model_reference,
+    number_option,
 )
 from app.cli.output import print_json
+from app.client import connect_or_start
 from app.settings import read_settings
 from models.errors import InvalidInput, NotFound
 
@@ -29,15 +31,13 @@ _PATIENCE_S = 1.0
 @model_argument
 @click.argument("prompt", nargs=-1)
 @click.option("--system", metavar="TEXT", help="System prompt, instead of the model's own.")
-@click.option("--temperature", type=click.FloatRange(0, 100), help="0: always the likeliest token.")
-@click.option("--top-k", type=click.IntRange(0), help="Choose among this many tokens; 0: all.")
-@click.option("--top-p", type=click.FloatRange(0, 1), help="Choose within this probability mass.")
-@click.option("--seed", type=int, help="The same seed gives the same answer.")
-@click.option("--max-tokens", type=click.IntRange(1), help="End the answer after so many tokens.")
-@click.option("--num-ctx", type=click.IntRange(1), help="Prompt and answer together, in tokens.")
-@click.option(
-    "--stop", multiple=True, metavar="TEXT", help="End the answer before TEXT; repeatable."
-)
+@number_option("--temperature", None, click.FloatRange(0, 100), "0: always the likeliest token.")
+@number_option("--top-k", None, click.IntRange(0), "Choose among this many tokens; 0: all.")
+@number_option("--top-p", None, click.FloatRange(0, 1), "Choose within this probability mass.")
+@number_option("--seed", None, click.INT, "The same seed gives the same answer.")
+@number_option("--max-tokens", None, click.IntRange(1), "End the answer after so many tokens.")
+@number_option("--num-ctx", None, click.IntRange(1), "Prompt and answer together, in tokens.")
+@click.option("--stop", multiple=True, metavar="TEXT", help="End before TEXT; repeatable.")
 @click.option(
     "--format",
     "format_name",
@@ -52,7 +52,7 @@ _PATIENCE_S = 1.0
 def run_command(
     model: str, prompt: tuple[str, ...], as_json: bool, verbose: bool, **options: Any
 ) -> None:
-    """Answer one PROMPT and end.
+    """Answer one prompt and end.
 
     Without PROMPT it is read from standard input; with one, what is piped in follows it.
     The answer goes to stdout; thoughts, statistics and errors to stderr.
@@ -64,14 +64,14 @@ def run_command(
       localllm run pocket --format json --temperature 0 "Three colours as JSON"
     """
     settings = read_settings()
+    name = model_reference(model, settings)
     body = {
-        "model": model_reference(model, settings),
+        "model": name,
         "messages": _messages(options["system"], _read_prompt(prompt)),
         **_request_fields(options),
     }
-    from app.client import connect_or_start
-
-    with connect_or_start(settings, preload=None) as client:
+    preload = None if "adapter" in body else name
+    with connect_or_start(settings, preload) as client:
         if as_json:
             print_json(collect(client.chat(body)))
             return

@@ -1,16 +1,17 @@
 """`localllm show`: what one model is, read from its own files."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.cli.arguments import json_option, model_argument, open_library
 from app.cli.output import format_bytes, print_json, print_table
 from app.settings import read_settings
-from models.details import ModelDetails, TensorSummary, describe
-from models.files import ModelFiles
-from models.resolve import resolve
+
+if TYPE_CHECKING:
+    from models.details import ModelDetails, TensorSummary
+    from models.files import ModelFiles
 
 
 @click.command("show")
@@ -20,7 +21,10 @@ from models.resolve import resolve
 @click.option("--tensors", is_flag=True, help="List the tensors too.")
 @json_option
 def show_command(model: str, template: bool, license_: bool, tensors: bool, as_json: bool) -> None:
-    """Show what MODEL is: size, numbers, abilities, template, license."""
+    """Show what a model is: size, abilities, template, license."""
+    from models.details import describe
+    from models.resolve import resolve
+
     files = resolve(model, open_library(read_settings()))
     found = describe(files)
     if template or license_:
@@ -34,7 +38,7 @@ def show_command(model: str, template: bool, license_: bool, tensors: bool, as_j
             _print_tensors(found.tensors)
 
 
-def _entry(files: ModelFiles, found: ModelDetails, *, verbose: bool) -> dict[str, Any]:
+def _entry(files: "ModelFiles", found: "ModelDetails", *, verbose: bool) -> dict[str, Any]:
     return {
         "name": files.name,
         "format": files.format,
@@ -51,7 +55,7 @@ def _entry(files: ModelFiles, found: ModelDetails, *, verbose: bool) -> dict[str
     }
 
 
-def _print_facts(files: ModelFiles, found: ModelDetails) -> None:
+def _print_facts(files: "ModelFiles", found: "ModelDetails") -> None:
     details = found.details
     facts = [
         ("name", files.name),
@@ -73,7 +77,7 @@ def _print_facts(files: ModelFiles, found: ModelDetails) -> None:
             click.echo(f"{label.ljust(width)}  {value}")
 
 
-def _print_tensors(tensors: tuple[TensorSummary, ...]) -> None:
+def _print_tensors(tensors: "tuple[TensorSummary, ...]") -> None:
     click.echo()
     print_table(
         ("TENSOR", "QUANTIZATION", "SHAPE"),
@@ -81,7 +85,7 @@ def _print_tensors(tensors: tuple[TensorSummary, ...]) -> None:
     )
 
 
-def _paths(files: ModelFiles) -> list[str]:
+def _paths(files: "ModelFiles") -> list[str]:
     return [str(path) for path in files.paths] or [str(files.directory)]
 
 

@@ -1,0 +1,42 @@
+"""`localllm serve`: the HTTP daemon in the foreground."""
+
+from dataclasses import replace
+
+import click
+
+from app.cli.arguments import model_reference
+from app.durations import parse_keep_alive
+from app.settings import read_settings
+
+
+@click.command("serve")
+@click.option("--host", metavar="ADDRESS", help="Listen there; default: LOCALLLM_HOST.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0: any free port.")
+@click.option("--allow-remote", is_flag=True, help="Let other machines in; there is no password.")
+@click.option("--preload", metavar="MODEL", help="Load MODEL at the start.")
+@click.option(
+    "--keep-alive", metavar="TIME", help="Unload after so long unused: 10m, 1h, -1: never."
+)
+@click.option("--private", is_flag=True, hidden=True, help="End with standard input.")
+def serve_command(
+    host: str | None,
+    port: int | None,
+    allow_remote: bool,
+    preload: str | None,
+    keep_alive: str | None,
+    private: bool,
+) -> None:
+    """Run the HTTP daemon.
+
+    It speaks Ollama's API and OpenAI's chat completions. Ctrl-C ends it. LOCALLLM_HOST
+    (default 127.0.0.1:11434) names the address.
+    """
+    settings = read_settings()
+    address = (host or settings.host, settings.port if port is None else port)
+    settings = replace(settings, address=address)
+    if keep_alive is not None:
+        settings = replace(settings, keep_alive_s=parse_keep_alive(keep_alive))
+    name = None if preload is None else model_reference(preload, settings)
+    from app.daemon.serve import serve
+
+    serve(settings, private=private, preload=name, allow_remote=allow_remote)
