@@ -70,10 +70,14 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     With `wait=False` another holder means False at once. The kernel lets go when the process
     dies, so there is no stale lock. Threads exclude each other as processes do. The holder may
     remove the file.
+
+    Raises:
+        StorageError: the lock file cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

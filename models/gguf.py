@@ -4,7 +4,6 @@ Knows what the bytes are called and where they lie, not what they mean to a netw
 """
 
 import mmap
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -12,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import InvalidModelFile, NotFound, StorageError
+from models.errors import InvalidModelFile, StorageError
 from models.gguf_header import Header, RawTensor, Value, parse_header
+from models.shards import find_shards
 
-__all__ = ["GGUFFile", "TensorInfo", "Value", "find_shards", "read_gguf"]
-
-_SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
-_MAX_SHARDS = 10_000
+__all__ = ["GGUFFile", "TensorInfo", "Value", "read_gguf"]
 
 
 @dataclass(frozen=True)
@@ -95,34 +92,6 @@ def read_gguf(path: Path) -> GGUFFile:
         total_bytes=sum(len(data) for data in maps),
         _places=places,
     )
-
-
-def find_shards(path: Path) -> tuple[Path, ...]:
-    """All files of the model that `path` belongs to, in order; `(path,)` when it stands alone.
-
-    Raises:
-        NotFound: `path` or a sibling that its name announces is missing.
-        InvalidModelFile: the numbers in its name make no sense.
-    """
-    match = _SHARD_NAME.fullmatch(path.name)
-    if match is None:
-        if not path.exists():
-            raise NotFound(f"{path}: no such file", hint="See `localllm list` for library names.")
-        return (path,)
-    number, count = int(match["number"]), int(match["count"])
-    if not 1 <= number <= count <= _MAX_SHARDS:
-        raise InvalidModelFile(f"{path}: shard {number} of {count} does not exist")
-    shards = tuple(
-        path.with_name(f"{match['stem']}-{index:05d}-of-{count:05d}.gguf")
-        for index in range(1, count + 1)
-    )
-    missing = [shard.name for shard in shards if not shard.exists()]
-    if missing:
-        raise NotFound(
-            f"{path.parent}: {len(missing)} of {count} shards missing: {', '.join(missing[:3])}",
-            hint="Put all shards of the model into one directory.",
-        )
-    return shards
 
 
 def _map_file(path: Path) -> mmap.mmap:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 from huggingface_hub import HfApi, constants
@@ -60,6 +60,15 @@ class Snapshot:
     files: tuple[HubFile, ...]
 
 
+@dataclass(frozen=True)
+class Found:
+    """A repository that a search found."""
+
+    repo: str
+    num_downloads: int
+    tags: tuple[str, ...]
+
+
 class Cancelled(Exception):
     """Somebody set the event that a request was waiting beside."""
 
@@ -102,19 +111,21 @@ class Hub:
 
         return self.retrying(ask, repo)
 
-    def search(self, words: str, *, max_models: int = 20, **filters: Any) -> list[dict[str, Any]]:
-        """Models of the Hub, most downloaded first, as the Hub describes them."""
-
-        def ask() -> list[dict[str, Any]]:
-            found = self._api.list_models(
-                search=words, sort="downloads", limit=max_models, **filters
-            )
-            return [
-                {"id": model.id, "downloads": model.downloads, "tags": model.tags or []}
-                for model in found
-            ]
-
-        return self.retrying(ask, words)
+    def search(self, words: str, tag: str, *, max_models: int = 20) -> list[Found]:
+        """Repositories about `words` that carry `tag` ("gguf", "mlx"), most downloaded first."""
+        query = {
+            "search": words,
+            "filter": tag,
+            "sort": "downloads",
+            "direction": "-1",
+            "limit": str(max_models),
+        }
+        url = f"{self.endpoint}/api/models?{urlencode(query)}"
+        listed = self.retrying(lambda: self._get(url).json(), words)
+        return [
+            Found(entry["id"], entry.get("downloads", 0), tuple(entry.get("tags", ())))
+            for entry in listed
+        ]
 
     @contextmanager
     def open_range(
@@ -228,14 +239,18 @@ class Hub:
     def _tree(self, repo: str, commit: str) -> Iterator[HubFile]:
         url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true"
         while url is not None:
-            response = get_session().get(url, headers=self.headers, timeout=_TIMEOUT)
-            hf_raise_for_status(response)
+            response = self._get(url)
             for found in response.json():
                 if found["type"] == "file":
                     sha256 = (found.get("lfs") or {}).get("oid")
                     yield HubFile(found["path"], found["size"], found["oid"], sha256)
             next_url = response.links.get("next", {}).get("url")
             url = next_url and self._on_endpoint(next_url)
+
+    def _get(self, url: str) -> httpx2.Response:
+        response = get_session().get(url, headers=self.headers, timeout=_TIMEOUT)
+        hf_raise_for_status(response)
+        return response
 
     def _on_endpoint(self, url: str) -> str:
         """A page's address on our endpoint, wherever a mirror says it is: the token goes there."""

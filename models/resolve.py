@@ -7,9 +7,9 @@ from typing import Any
 
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 from models.files import ModelFiles
-from models.gguf import find_shards
 from models.manifest import Layer, Manifest, Role
 from models.name import ModelName
+from models.shards import find_shards
 from models.store import Library
 
 __all__ = ["ModelFiles", "files_of", "resolve", "resolve_path"]

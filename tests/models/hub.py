@@ -141,15 +141,15 @@ class _Answer(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def allowed(self, name: str) -> Repo | None:
-        """The repository, or None once an error has been sent."""
+    def allowed(self, name: str, *, contents: bool = False) -> Repo | None:
+        """The repository, or None once an error has been sent. Gates stand before contents."""
         repo = self.hub.repos.get(name)
         authorization = self.headers.get("Authorization", "")
         if repo is None or (repo.access == "private" and authorization != f"Bearer {TOKEN}"):
             status = 404 if authorization else 401
             self.send(status, b"{}", {"X-Error-Code": "RepoNotFound"})
             return None
-        if repo.access == "gated" and authorization != f"Bearer {TOKEN}":
+        if contents and repo.access == "gated" and authorization != f"Bearer {TOKEN}":
             self.send(403 if authorization else 401, b"{}", {"X-Error-Code": "GatedRepo"})
             return None
         return repo
@@ -203,12 +203,13 @@ class _Answer(BaseHTTPRequestHandler):
             for name, repo in self.hub.repos.items()
             if words in name.lower() and repo.access != "private"
         ]
-        self.send(200, json.dumps(found).encode())
+        limit = int(query.get("limit", ["1000"])[0])
+        self.send(200, json.dumps(found[:limit]).encode())
 
     def resolve(self, path: str) -> None:
         name, _, rest = path.removeprefix("/").partition("/resolve/")
         revision, _, file = rest.partition("/")
-        repo = self.allowed(name)
+        repo = self.allowed(name, contents=True)
         commit = None if repo is None else self.revision(repo, revision)
         if repo is None or commit is None:
             return

@@ -1,5 +1,6 @@
 """Pulling from a Hub stand-in: what arrives is exact, whatever goes wrong on the way."""
 
+import errno
 import os
 import random
 import shutil
@@ -276,7 +277,7 @@ def cancel_after(hub: FakeHub, library: Library, num_bytes: int) -> None:
         if event.completed_bytes == num_bytes:
             hang.released.set()
             break
-    iterator.close()  # type: ignore[attr-defined]
+    iterator.close()
     hub.faults.clear()
 
 
@@ -371,6 +372,27 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     with pytest.raises(StorageError, match="GB are free"):
         run(hub, library)
     assert served(hub) == 0
+
+
+def test_a_disk_that_fills_up_on_the_way_is_one_clear_error(
+    hub: FakeHub, library: Library, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pwrite", refuse)
+        with pytest.raises(StorageError, match="the disk is full"):
+            run(hub, library)
+    run(hub, library)
+    assert stored(library) == content
+
+
+def test_an_unwritable_home_is_one_clear_error(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add(REPO, {"Tiny-Q8_0.gguf": model()})
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="part of the path is a file"):
+        run(hub, Library(tmp_path / "file" / "models"))
 
 
 def test_a_file_that_is_no_model_never_gets_a_name(hub: FakeHub, library: Library) -> None:
