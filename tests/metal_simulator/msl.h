@@ -1,5 +1,5 @@
 // The subset of the Metal Shading Language that our kernels use, for a C++20 host compiler.
-// dialect.py has already turned `device T*` into Pointer<T> and `threadgroup T x[N]` into a call.
+// dialect.py has turned `device T*` into Pointer<Space::device, T>, `threadgroup T x[N]` into a call.
 #pragma once
 #include <type_traits>
 
@@ -134,20 +134,23 @@ struct Reference {
   T operator*=(T value) const { return *this = T(T(*this) * value); }
 };
 
-template <class T>
+// Address spaces are part of the type: mixing them is an error to Metal's compiler, hence to ours.
+enum class Space { device, constant, threadgroup };
+
+template <Space S, class T>
 struct Pointer {
   const sim::Region* region = nullptr;
   int64_t offset = 0;
   Pointer() = default;
   Pointer(const sim::Region* r, int64_t o = 0) : region(r), offset(o) {}
-  Pointer(const Pointer<std::remove_const_t<T>>& p)
+  Pointer(const Pointer<S, std::remove_const_t<T>>& p)
     requires std::is_const_v<T>
       : region(p.region), offset(p.offset) {}
   Pointer(const Pointer&) = default;
   Pointer& operator=(const Pointer&) = default;
   template <class U>
     requires(std::is_const_v<T> || !std::is_const_v<U>)
-  explicit Pointer(const Pointer<U>& p) : region(p.region), offset(p.offset) {}
+  explicit Pointer(const Pointer<S, U>& p) : region(p.region), offset(p.offset) {}
 
   template <class I>
     requires std::is_integral_v<I>
@@ -170,11 +173,13 @@ struct Pointer {
   Pointer& operator++() { return *this += 1; }
 };
 
-template <class To, class T>
-inline To address_cast(const Pointer<T>& p) { return To(p.region, p.offset); }
+template <class To, Space S, class T>
+inline To address_cast(const Pointer<S, T>& p) {
+  return [&]<class U>(Pointer<S, U>*) { return Pointer<S, U>(p.region, p.offset); }(static_cast<To*>(nullptr));
+}
 
 template <class T, uint32_t N>
-inline Pointer<T> threadgroup_array(const char* name) {
+inline Pointer<Space::threadgroup, T> threadgroup_array(const char* name) {
   static_assert(sizeof(T) > 1, "races are tracked in units of two bytes");
   return {sim::threadgroup_array(name, sizeof(T) * N)};
 }
@@ -339,8 +344,8 @@ inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d, const si
   d.elements = vec<D, 2>(D(m.c[0]), D(m.c[1]));
 }
 
-template <class T, class P>
-inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const Pointer<P>& from, ulong stride = 8,
+template <class T, Space S, class P>
+inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const Pointer<S, P>& from, ulong stride = 8,
                            ulong2 origin = 0, bool transposed = false, int line = __builtin_LINE()) {
   static_assert(std::is_same_v<std::remove_const_t<P>, T>);
   sim::collective("simdgroup_load", line, &m, 0, nullptr, 0);
@@ -351,8 +356,8 @@ inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const Pointer<P>& from,
   }
 }
 
-template <class T>
-inline void simdgroup_store(const simdgroup_matrix<T, 8, 8>& m, const Pointer<T>& to, ulong stride = 8,
+template <class T, Space S>
+inline void simdgroup_store(const simdgroup_matrix<T, 8, 8>& m, const Pointer<S, T>& to, ulong stride = 8,
                             ulong2 origin = 0, bool transposed = false, int line = __builtin_LINE()) {
   sim::collective("simdgroup_store", line, nullptr, 0, nullptr, 0);
   const uint row = sim::matrix_row(sim::current().lane), column = sim::matrix_column(sim::current().lane);

@@ -54,11 +54,14 @@ class Parameter(NamedTuple):
         kind = TYPE_NAMES[self.dtype]
         if self.is_scalar:
             return f"const {kind} {self.name}"
-        return f"Pointer<{'' if self.is_output else 'const '}{kind}> {self.name}"
+        space = "constant" if self.is_constant else "device"
+        const = "" if self.is_output else "const "
+        return f"Pointer<Space::{space}, {const}{kind}> {self.name}"
 
     def argument(self, index: int) -> str:
         if self.is_scalar:
-            return f"*Pointer<const {TYPE_NAMES[self.dtype]}>(regions[{index}])"
+            kind = TYPE_NAMES[self.dtype]
+            return f"*Pointer<Space::constant, const {kind}>(regions[{index}])"
         return f"regions[{index}]"
 
 

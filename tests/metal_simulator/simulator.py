@@ -41,6 +41,7 @@ class Traffic:
 @dataclass(frozen=True)
 class Launch:
     kernel: str
+    parameters: tuple[Parameter, ...]
     template: Mapping[str, TemplateValue]
     grid: tuple[int, int, int]
     threadgroup: tuple[int, int, int]
@@ -218,7 +219,9 @@ class SimulatedKernel:
             for p, b in zip(parameters, buffers, strict=True)
         }
         self.simulator.launches.append(
-            Launch(self.name, dict(template), grid, threadgroup, threadgroup_bytes, traffic)
+            Launch(
+                self.name, parameters, dict(template), grid, threadgroup, threadgroup_bytes, traffic
+            )
         )
 
     def _parameters(

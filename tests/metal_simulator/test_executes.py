@@ -145,7 +145,15 @@ def test_undefined_bytes_are_those_no_launch_wrote():
     assert simulator.num_undefined_bytes(y) == 27 * 4
 
 
-@pytest.mark.parametrize("text", ["device float& x = w[0];", "threadgroup float x[2][4];"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "device float& x = w[0];",
+        "threadgroup float x[2][4];",
+        "float* x = sums;",
+        "const uint4& x = word;",
+    ],
+)
 def test_text_outside_the_dialect_is_refused(text):
     with pytest.raises(DialectError, match="line 1"):
         translate(text)
@@ -155,3 +163,19 @@ def test_a_header_cannot_name_launch_attributes():
     header = "METAL_FUNC uint own_lane() { return thread_index_in_simdgroup; }"
     with pytest.raises(build.BuildError, match="thread_index_in_simdgroup"):
         run(Simulator(), "out[0] = own_lane();", [], (8,), header=header)
+
+
+def test_address_spaces_do_not_mix():
+    header = "METAL_FUNC float first(const device float* at) { return at[0]; }"
+    big, small = mx.ones((8,)), mx.ones((7,))
+    assert float(run(Simulator(), "if (thread_index_in_simdgroup == 0) out[0] = first(in0);", [big],
+                     (8,), header=header)[0]) == 1.0  # fmt: skip
+    for source, inputs in (
+        ("out[0] = first(in0);", [small]),  # MLX binds fewer than eight elements as constant
+        ("threadgroup float s[8]; out[0] = first(s);", [big]),
+        ("float s[8]; out[0] = first(s);", [big]),
+        ("threadgroup float* s = (threadgroup float*)in0;", [big]),
+        ("out[0] = first(reinterpret_cast<const threadgroup float*>(in0));", [big]),
+    ):
+        with pytest.raises(build.BuildError, match=r"first|Pointer"):
+            run(Simulator(), source, inputs, (8,), header=header)

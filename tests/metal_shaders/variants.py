@@ -1,0 +1,101 @@
+"""One call of every kernel for each way MLX may bind its buffers: what snapshots and lint look at.
+
+`python -m tests.metal_shaders.variants` rewrites the snapshot of signatures.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from metal_kernels.metal import quantized_matmul
+from metal_kernels.metal.kv_write import kv_write, rope_kv_write
+from metal_kernels.metal.paged_attention import paged_attention
+from tests.metal_shaders.tracing import GeneratedSource, trace
+
+SNAPSHOT = Path(__file__).parent / "signatures.txt"
+
+Operation = tuple[Callable[..., Any], list[mx.array]]
+
+
+def _ints(*values: int) -> mx.array:
+    return mx.array(values, dtype=mx.int32)
+
+
+def _write(num_tokens: int) -> Operation:
+    def run(pool: mx.array, k: mx.array) -> mx.array:
+        return kv_write(pool, mx.arange(num_tokens, dtype=mx.int32), k, k)
+
+    k = mx.zeros((num_tokens, 2, 64), dtype=mx.float16)
+    return run, [mx.zeros((4, 2, 16, 128), dtype=mx.float16), k]
+
+
+def _rope_write() -> Operation:
+    def run(pool: mx.array, q: mx.array, k: mx.array) -> Any:
+        inv_freq = mx.ones((32,))
+        return rope_kv_write(pool, _ints(3, 4), q, k, k, _ints(5, 6), inv_freq)
+
+    k = mx.zeros((2, 2, 64), dtype=mx.float16)
+    return run, [mx.zeros((4, 2, 16, 128), dtype=mx.float16), mx.zeros((2, 8, 64), mx.float16), k]
+
+
+def _attend(num_rows: int, context: int, num_heads: int = 8) -> Operation:
+    def run(q: mx.array, pool: mx.array) -> mx.array:
+        return paged_attention(
+            q,
+            pool,
+            block_tables=mx.zeros((1, -(-context // 16)), dtype=mx.int32),
+            query_starts=_ints(0, num_rows),
+            context_lens=_ints(context),
+            scale=1.0,
+        )
+
+    q = mx.zeros((num_rows, num_heads, 64), dtype=mx.float16)
+    return run, [q, mx.zeros((4, 2, 16, 128), dtype=mx.float16)]
+
+
+def _multiply(quantization: str, num_rows: int, dtype: mx.Dtype = mx.float16) -> Operation:
+    row_bytes = 2 * 256 // quantized_matmul.BLOCK_VALUES[quantization]
+    row_bytes *= quantized_matmul.BLOCK_BYTES[quantization]
+    blocks = mx.zeros((64, row_bytes), dtype=mx.uint8)
+    run = partial(quantized_matmul.matmul, quantization=quantization)
+    return run, [mx.zeros((num_rows, 512), dtype=dtype), blocks]
+
+
+def operations() -> dict[str, Operation]:
+    """Functions of arrays, by what they show."""
+    made: dict[str, Operation] = {}
+    for quantization in quantized_matmul.BLOCK_VALUES:
+        for num_rows in (1, 9, 33):
+            made[f"{quantization}, {num_rows} rows"] = _multiply(quantization, num_rows)
+    made["bfloat16"] = _multiply("Q4_K", 2, mx.bfloat16)
+    made["float32"] = _multiply("Q4_K", 8, mx.float32)
+    made["write of one token"] = _write(1)
+    made["write of eight tokens"] = _write(8)
+    made["rope and write"] = _rope_write()
+    made["short context"] = _attend(1, 100)
+    made["table of eight blocks"] = _attend(1, 128)
+    made["split context, few heads"] = _attend(1, 2000, num_heads=4)
+    made["verify"] = _attend(5, 600)
+    made["prefill"] = _attend(40, 200)
+    return made
+
+
+def traced() -> dict[str, list[GeneratedSource]]:
+    """What MLX generates for each operation."""
+    return {name: trace(run, *arrays) for name, (run, arrays) in operations().items()}
+
+
+def snapshot(sources: dict[str, list[GeneratedSource]]) -> str:
+    """Every signature that MLX gives our bodies, each once."""
+    seen: dict[str, str] = {}
+    for operation, generated in sources.items():
+        for source in generated:
+            seen.setdefault(f"{source.signature}\n{source.instance}", f"// {operation}")
+    return "\n\n".join(f"{comment}\n{text}" for text, comment in seen.items()) + "\n"
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(snapshot(traced()))
