@@ -12,7 +12,7 @@ from pathlib import Path
 from models.errors import StorageError
 
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "Free some space; `localllm df` shows what takes it."),
+    errno.ENOSPC: ("the disk is full", "Free some space; `localllm list` shows what models take."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space."),
     errno.EACCES: ("permission denied", "Check who owns it, or set LOCALLLM_HOME elsewhere."),
     errno.EPERM: ("not permitted", "Check who owns it, or set LOCALLLM_HOME elsewhere."),
