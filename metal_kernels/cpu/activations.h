@@ -14,8 +14,22 @@ struct alignas(64) BlockInfo {
   float scale;
   int16_t sums32[2][8];   // per plane and 32 columns
   int16_t sums16[2][16];  // per plane and 16 columns
+  float inputs32[8];      // 256 * high + low summed over 32 columns, exact
+  float inputs64[4];      // over 64
 };
-static_assert(sizeof(BlockInfo) == 128);
+static_assert(sizeof(BlockInfo) == 192);
+
+// Fills what follows from sums16.
+static inline void complete(BlockInfo& info) {
+  for (int g = 0; g < 8; ++g) {
+    for (int plane = 0; plane < 2; ++plane)
+      info.sums32[plane][g] = int16_t(info.sums16[plane][2 * g] + info.sums16[plane][2 * g + 1]);
+    info.inputs32[g] = float(256 * info.sums32[0][g] + info.sums32[1][g]);
+  }
+  for (int g = 0; g < 4; ++g)
+    info.inputs64[g] = float(256 * (info.sums32[0][2 * g] + info.sums32[0][2 * g + 1]) +
+                             info.sums32[1][2 * g] + info.sums32[1][2 * g + 1]);
+}
 
 struct Panel {
   int num_rows = 0, num_columns = 0, num_supers = 0;

@@ -14,6 +14,12 @@ inline __m256i load32(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 
+inline __m512i broadcast4(const void* p) {
+  int32_t word;
+  std::memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
+
 // a | (b & mask)
 inline __m512i or_masked(__m512i a, __m512i b, __m512i mask) {
   return _mm512_ternarylogic_epi64(a, b, mask, 0xf8);

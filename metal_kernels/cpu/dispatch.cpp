@@ -1,4 +1,8 @@
 // Picks the kernels for this processor.
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <vector>
 
@@ -11,6 +15,7 @@ const Kernels kScalarKernels = {"scalar", scalar::kMatmul, scalar::kAttention, s
 const Kernels kAvx2Kernels = {"avx2", scalar::kMatmul, avx2::kAttention, avx2::kPointwise};
 const Kernels kAvx512Kernels = {"avx512", avx512::kMatmul, avx512::kAttention,
                                 avx512::kPointwise};
+const Kernels kAmxKernels = {"amx", amx::kMatmul, avx512::kAttention, avx512::kPointwise};
 
 const Kernels* chosen = nullptr;
 
@@ -25,10 +30,20 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vnni");
 }
 
+// The kernel hands out the tile registers' state only to processes that ask for it.
+bool has_amx() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!has_avx512() || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+  bool bf16 = edx & (1u << 22), tile = edx & (1u << 24), int8 = edx & (1u << 25);
+  return bf16 && tile && int8 && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 std::vector<const Kernels*> available() {  // best last
   std::vector<const Kernels*> all = {&kScalarKernels};
   if (has_avx2()) all.push_back(&kAvx2Kernels);
   if (has_avx512()) all.push_back(&kAvx512Kernels);
+  if (has_amx()) all.push_back(&kAmxKernels);
   return all;
 }
 

@@ -49,6 +49,9 @@ static constexpr int scale_groups(const Format& f, int num_groups) {
   return (num_groups * kGroup + f.group - 1) / f.group;
 }
 
+// Columns of a Grouped format that are summed as integers before a scale applies.
+static constexpr int dot_columns(const Format& f) { return f.group >= 64 ? 64 : 32; }
+
 static constexpr int codes_bytes(const Format& f, int num_groups) { return num_groups * 64 * f.bits; }
 
 // Bytes of one tile's superblock that has `num_groups` (1..8) groups of 32 columns.

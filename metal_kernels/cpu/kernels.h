@@ -17,7 +17,7 @@ struct MatmulJob {
   int num_inputs;    // rows of x
   const Panel& panel;       // quantized formats
   const float* x;           // dense formats: [num_inputs, num_columns]
-  const uint16_t* x_split;  // dense formats on AMX: see matmul_amx.cpp
+  const uint16_t* x_split;  // dense formats on AMX, or null
   float* y;                 // [num_inputs, num_rows]
 };
 
@@ -26,10 +26,14 @@ struct MatmulKernels {
   void (*quantize_rows)(const float* x, const Panel& panel, int begin, int end);
   // Fills the columns of y that belong to weight tiles [begin, end).
   void (*matmul)(const MatmulJob& job, int begin, int end);
+  // Null, or: F16 and BF16 weights want rows [begin, end) of x split into bfloat16 parts, in whole
+  // tiles of 16 rows and steps of 32 columns of 64 bytes.
+  void (*split_rows)(const float* x, int num_columns, uint16_t* out, int begin, int end);
 };
 
 namespace scalar { extern const MatmulKernels kMatmul; }
 namespace avx512 { extern const MatmulKernels kMatmul; }
+namespace amx { extern const MatmulKernels kMatmul; }
 
 struct Kernels {
   const char* name;

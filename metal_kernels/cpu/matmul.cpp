@@ -32,24 +32,33 @@ mx::array make_bytes(int64_t num_bytes) {
 
 void run_matmul(const Format& f, const uint8_t* weights, int num_rows, int num_columns,
                 const float* x, int num_inputs, float* y) {
-  static thread_local Scratch plane_scratch, info_scratch;
+  static thread_local Scratch plane_scratch, info_scratch, split_scratch;
   const MatmulKernels& k = kernels().matmul;
+  int64_t grain = std::max(1, 32768 / num_columns);
   Panel panel;
   panel.num_rows = num_inputs;
   panel.num_columns = num_columns;
   panel.num_supers = num_supers(num_columns);
   if (f.kind != Kind::Dense) {
     int64_t num_blocks = int64_t(num_inputs) * panel.num_supers;
-    panel.planes = plane_scratch.get<int8_t>(num_blocks * 512);
+    panel.planes = plane_scratch.get<int8_t>(num_blocks * 512 + 1024);  // AMX reads whole tiles
     panel.info = info_scratch.get<BlockInfo>(num_blocks);
-    parallel_ranges(num_inputs, std::max(1, 32768 / num_columns), [&](int64_t begin, int64_t end) {
+    parallel_ranges(num_inputs, grain, [&](int64_t begin, int64_t end) {
       k.quantize_rows(x, panel, int(begin), int(end));
     });
   }
-  MatmulJob job{f, weights, num_rows, num_columns, num_inputs, panel, x, nullptr, y};
+  uint16_t* split = nullptr;
+  if (f.kind == Kind::Dense && f.number != Number::F32 && k.split_rows) {
+    int64_t tiles = num_tiles(num_inputs), steps = (num_columns + 31) / 32;
+    split = split_scratch.get<uint16_t>(tiles * steps * 1024);
+    parallel_ranges(num_inputs, grain, [&](int64_t begin, int64_t end) {
+      k.split_rows(x, num_columns, split, int(begin), int(end));
+    });
+  }
+  MatmulJob job{f, weights, num_rows, num_columns, num_inputs, panel, x, split, y};
   int tiles = num_tiles(num_rows);
-  int grain = std::clamp(tiles / (ThreadPool::instance().num_threads() * 8), 1, 16);
-  parallel_ranges(tiles, grain, [&](int64_t begin, int64_t end) {
+  int share = std::clamp(tiles / (ThreadPool::instance().num_threads() * 8), 1, 16);
+  parallel_ranges(tiles, round_up(share, 4), [&](int64_t begin, int64_t end) {
     k.matmul(job, int(begin), int(end));
   });
 }

@@ -51,9 +51,8 @@ void sum_groups(const int8_t* planes, int64_t plane_stride, int64_t step_stride,
       _mm_store_si128(reinterpret_cast<__m128i*>(sums),
                       _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s)));
       for (int i = 0; i < 4; ++i) info.sums16[plane][step * 4 + i] = int16_t(sums[i]);
-      info.sums32[plane][step * 2] = int16_t(sums[0] + sums[1]);
-      info.sums32[plane][step * 2 + 1] = int16_t(sums[2] + sums[3]);
     }
+  complete(info);
 }
 
 void quantize_rows(const float* x, const Panel& panel, int begin, int end) {
@@ -89,12 +88,6 @@ struct Inputs {  // rows r .. r + Rows of a panel block
     return planes + plane * plane_stride + g / 2 * step_stride + row * 64 + g % 2 * 32;
   }
 };
-
-inline __m512i broadcast4(const void* p) {
-  int32_t word;
-  std::memcpy(&word, p, 4);
-  return _mm512_set1_epi32(word);
-}
 
 struct Pair {
   __m512i high, low;
@@ -227,20 +220,29 @@ struct Weights {
     int size = number_bytes(f.number);
     __m512 sum[Rows];
     for (auto& s : sum) s = _mm512_setzero_ps();
-    for (int g = 0; g < num_groups; ++g) {
-      __m512i v[8];
-      load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
-      int index = g * kGroup / f.group * 16 * size;
+    int columns = dot_columns(f), groups = columns / kGroup;
+    for (int i = 0; i < num_groups / groups; ++i) {
+      Pair part[Rows];
+      for (auto& p : part) p.high = p.low = _mm512_setzero_si512();
+      for (int g = i * groups; g < (i + 1) * groups; ++g) {
+        __m512i v[8];
+        load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
+        for (int m = 0; m < Rows; ++m) {
+          const BlockInfo& info = x.info[m];
+          __m512i high = _mm512_add_epi32(part[m].high, zero_term<Zero>(info.sums32[0][g]));
+          __m512i low = _mm512_add_epi32(part[m].low, zero_term<Zero>(info.sums32[1][g]));
+          part[m] = dot<8>(v, x.group(g, m, 0), x.group(g, m, 1), high, low);
+        }
+      }
+      int index = i * columns / f.group * 16 * size;
       __m512 d = load_numbers(tile + at.scales + index, f.number), min;
       if constexpr (Mins) min = load_numbers(tile + at.mins + index, f.number);
       for (int m = 0; m < Rows; ++m) {
-        const BlockInfo& info = x.info[m];
-        Pair part = dot<8>(v, x.group(g, m, 0), x.group(g, m, 1),
-                           zero_term<Zero>(info.sums32[0][g]), zero_term<Zero>(info.sums32[1][g]));
-        __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(part.high, 8), part.low);
+        __m512i whole = _mm512_add_epi32(_mm512_slli_epi32(part[m].high, 8), part[m].low);
         sum[m] = _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(whole), sum[m]);
         if constexpr (Mins) {
-          float inputs = float(256 * info.sums32[0][g] + info.sums32[1][g]);
+          const BlockInfo& info = x.info[m];
+          float inputs = columns == 64 ? info.inputs64[i] : info.inputs32[i];
           sum[m] = _mm512_fmadd_ps(min, _mm512_set1_ps(inputs), sum[m]);
         }
       }
@@ -394,6 +396,6 @@ void matmul(const MatmulJob& job, int begin, int end) { pick(job.format)(job, be
 
 }  // namespace
 
-extern const MatmulKernels kMatmul = {quantize_rows, matmul};
+extern const MatmulKernels kMatmul = {quantize_rows, matmul, nullptr};
 
 }  // namespace localllm::avx512

@@ -29,9 +29,8 @@ void quantize_block(const float* x, int num_columns, int8_t* planes, int64_t pla
     to[plane_stride] = int8_t(low);
     info.sums16[0][k / 16] += int16_t(high);
     info.sums16[1][k / 16] += int16_t(low);
-    info.sums32[0][k / 32] += int16_t(high);
-    info.sums32[1][k / 32] += int16_t(low);
   }
+  complete(info);
 }
 
 void quantize_rows(const float* x, const Panel& panel, int begin, int end) {
@@ -101,14 +100,15 @@ float add_grouped(const Format& f, const uint8_t* tile, int num_groups, int row,
   ScaleOffsets at = scale_offsets(f, num_groups);
   int size = number_bytes(f.number);
   float sum = 0;
-  for (int g = 0; g < num_groups; ++g) {
-    Dot part = dot(f, tile, row, x, g * kGroup, (g + 1) * kGroup);
-    int index = (g * kGroup / f.group * 16 + row) * size;
+  int columns = dot_columns(f);
+  for (int i = 0; i < num_groups * kGroup / columns; ++i) {
+    Dot part = dot(f, tile, row, x, i * columns, (i + 1) * columns);
+    int index = (i * columns / f.group * 16 + row) * size;
     sum = std::fma(load_number(tile + at.scales + index, f.number),
                    float(256 * part.high + part.low), sum);
     if (f.mins)
       sum = std::fma(load_number(tile + at.mins + index, f.number),
-                     float(256 * info.sums32[0][g] + info.sums32[1][g]), sum);
+                     columns == 64 ? info.inputs64[i] : info.inputs32[i], sum);
   }
   return std::fma(info.scale, sum, acc);
 }
@@ -152,6 +152,6 @@ void matmul(const MatmulJob& job, int begin, int end) {
 
 }  // namespace
 
-extern const MatmulKernels kMatmul = {quantize_rows, matmul};
+extern const MatmulKernels kMatmul = {quantize_rows, matmul, nullptr};
 
 }  // namespace localllm::scalar
