@@ -41,6 +41,12 @@ Outbox: TypeAlias = "queue.SimpleQueue[Writing | Event | Abort | Shutdown]"
 
 def main() -> None:
     """Serve the model that the first message names, until standard input ends."""
+    _run()
+    sys.stderr.flush()
+    os._exit(0)  # the interpreter cannot end in order while a thread waits for input
+
+
+def _run() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="worker: %(message)s")
     events = _take_stdout()
     inbox: Inbox = queue.SimpleQueue()

@@ -25,8 +25,8 @@ def make_call_id() -> str:
 
 
 def error_body(error: UserError) -> Json:
-    """An error of the native API; clients read `error`, people the hint."""
-    body = {"error": error.message}
+    """An error of the native API; clients read `error`, people the hint, our client the kind."""
+    body = {"error": error.message, "kind": type(error).__name__}
     return body | ({"hint": error.hint} if error.hint else {})
 
 

@@ -164,7 +164,8 @@ def _end_with_stdin(server: "uvicorn.Server") -> None:
     def take() -> None:
         if not os.read(0, 4096):
             asyncio.get_running_loop().remove_reader(0)
-            server.force_exit = server.should_exit = True
+            server.config.timeout_graceful_shutdown = 1
+            server.should_exit = True
 
     asyncio.get_running_loop().add_reader(0, take)
 
