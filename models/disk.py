@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,3 +112,22 @@ def link_or_copy(source: Path, target: Path) -> None:
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def link_directory(target: Path, links: Mapping[str, Path]) -> None:
+    """Make `target` a directory of symbolic links, `links` by relative name, whole at once.
+
+    A directory of that name is replaced; when another process makes it first, that one stays.
+    """
+    aside = target.with_name(f".{secrets.token_hex(8)}")
+    for name, source in links.items():
+        link = aside / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source.absolute())
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        aside.rename(target)
+    except OSError:
+        shutil.rmtree(aside)
+        if not target.is_dir():
+            raise

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -24,7 +22,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from models.errors import AccessDenied, Busy, InvalidInput, NotFound, Unreachable, UserError
+from models.errors import InvalidInput
+from models.hub_errors import as_user_error, is_passing, retry_after_s, summarize_failure
 
 T = TypeVar("T")
 
@@ -33,7 +32,6 @@ RETRY_MAX_S = 30.0
 MAX_TRIES = 6
 MAX_RETRY_AFTER_S = 300.0
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
-_RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524})
 
 
 @dataclass(frozen=True)
@@ -170,71 +168,24 @@ class Hub:
             UserError: it may not, since it has failed `tries` times or will always.
             Cancelled: the event was set meanwhile.
         """
-        wait_s = _retry_after_s(error)
-        if not _is_passing(error) or tries >= MAX_TRIES or (wait_s or 0.0) > MAX_RETRY_AFTER_S:
-            raise self.as_user_error(error, what) from error
+        wait_s = retry_after_s(error)
+        if not is_passing(error) or tries >= MAX_TRIES or (wait_s or 0.0) > MAX_RETRY_AFTER_S:
+            raise as_user_error(error, what, self.endpoint, has_token=self.has_token) from error
         if wait_s is None:
             wait_s = min(RETRY_BASE_S * 2 ** (tries - 1), RETRY_MAX_S) * random.uniform(0.75, 1.25)
-        self._on_wait(f"{_summary(error)}, trying again in {wait_s:.0f} s")
+        self._on_wait(f"{summarize_failure(error)}, trying again in {wait_s:.0f} s")
         if self._cancelled.wait(wait_s):
             raise Cancelled
+
+    @property
+    def has_token(self) -> bool:
+        """Requests carry a user's token."""
+        return "authorization" in self.headers
 
     def check_cancelled(self) -> None:
         """Raise `Cancelled` when the event is set."""
         if self._cancelled.is_set():
             raise Cancelled
-
-    def as_user_error(self, error: Exception, what: str) -> UserError:
-        """What `error`, met when asking for `what`, means to the user."""
-        if isinstance(error, HfHubHTTPError):
-            return self._from_status(error, what)
-        if isinstance(error, OfflineModeIsEnabled):
-            return Unreachable(f"{what}: HF_HUB_OFFLINE is set", hint="Unset it to pull.")
-        return Unreachable(
-            f"{what}: no answer from {self.endpoint}: {_summary(error)}",
-            hint="Check the network; HTTPS_PROXY and HF_ENDPOINT are honoured. "
-            "What was fetched is kept.",
-        )
-
-    def _from_status(self, error: HfHubHTTPError, what: str) -> UserError:
-        status, headers = error.response.status_code, error.response.headers
-        code = headers.get("X-Error-Code", "")
-        has_token = "authorization" in self.headers
-        if code == "GatedRepo":
-            page = f"{self.endpoint}/{what}"
-            then = "wait for the owner's consent" if has_token else "set HF_TOKEN to your token"
-            return AccessDenied(
-                f"{what}: gated: its owner asks for consent first",
-                hint=f"Accept the terms at {page}, then {then}.",
-            )
-        if code in ("RevisionNotFound", "EntryNotFound"):
-            return NotFound(f"{what}: no such revision or file in the repository")
-        if status == 401 and has_token and code != "RepoNotFound":
-            return AccessDenied(
-                f"{what}: the token was refused", hint="HF_TOKEN is wrong or has expired."
-            )
-        if status in (401, 404):
-            also = (
-                "" if has_token else " If it is private, set HF_TOKEN to a token that may read it."
-            )
-            return NotFound(
-                f"{what}: no such repository at {self.endpoint}",
-                hint=f"Check the spelling.{also}",
-            )
-        if status == 403:
-            reason = headers.get("X-Error-Message", "forbidden")
-            return AccessDenied(f"{what}: {reason}", hint="The token may not read this.")
-        if status == 429:
-            wait_s = _retry_after_s(error)
-            when = f" Try again in {wait_s:.0f} s." if wait_s else ""
-            return Busy(
-                f"{what}: the server limits requests (429)",
-                hint=f"A token (HF_TOKEN) raises the limit.{when} What was fetched is kept.",
-            )
-        return Unreachable(
-            f"{what}: {self.endpoint} answers {status}",
-            hint="Try again later; what was fetched is kept.",
-        )
 
     def _tree(self, repo: str, commit: str) -> Iterator[HubFile]:
         url: str | None = f"{self.endpoint}/api/models/{repo}/tree/{commit}?recursive=true"
@@ -278,35 +229,3 @@ def _window(pieces: Iterator[bytes], position: int, start: int, stop: int) -> It
             yield wanted
         if position >= stop:
             return
-
-
-def _is_passing(error: Exception) -> bool:
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in _RETRIED_STATUS
-    return isinstance(error, httpx2.TransportError) and not isinstance(
-        error, httpx2.UnsupportedProtocol
-    )
-
-
-def _retry_after_s(error: Exception) -> float | None:
-    """Seconds to wait by the server's word: Retry-After, or the rate limit's reset."""
-    if not isinstance(error, HfHubHTTPError):
-        return None
-    headers = error.response.headers
-    text = headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
-    if text:
-        try:
-            at = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        return max((at - datetime.now(UTC)).total_seconds(), 0.0)
-    _, found, reset = headers.get("RateLimit", "").rpartition("t=")
-    return float(reset) if found and reset.isdigit() and error.response.status_code == 429 else None
-
-
-def _summary(error: Exception) -> str:
-    if isinstance(error, HfHubHTTPError):
-        return f"the server answered {error.response.status_code}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -111,6 +111,11 @@ class ModelName:
         return f"{path}:{self.tag}"
 
     @property
+    def short(self) -> str:
+        """As people write it: `display` without the default tag."""
+        return self.display.removesuffix(f":{DEFAULT_TAG}")
+
+    @property
     def key(self) -> tuple[str, str, str, str]:
         """What two names that mean the same have in common."""
         return (

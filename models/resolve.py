@@ -42,8 +42,7 @@ def resolve(text: str, library: Library) -> ModelFiles:
             f"{text}: no such file or directory",
             hint="Give a GGUF file, a directory with config.json, or a name from `localllm list`.",
         )
-    name = ModelName.parse(text)
-    raise NotFound(f"model '{name}' not found", hint=library.hint_for(name.display))
+    raise NotFound(f"model '{text}' not found", hint=library.hint_for(ModelName.parse(text)))
 
 
 def resolve_path(path: Path) -> ModelFiles:

@@ -8,17 +8,17 @@
 Readers take no lock: a manifest is replaced as a whole, and what it lists is there before it is.
 """
 
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from models.blobs import BlobStore
 from models.bundled import BUNDLED_NAME, BUNDLED_PATH, read_bundled
-from models.disk import disk_errors, locked, sync_directory, write_whole
+from models.catalogue import find_entry, near_entries
+from models.disk import disk_errors, link_directory, locked, sync_directory, write_whole
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 from models.manifest import Layer, Manifest, format_manifest, parse_manifest
 from models.name import ModelName, near_names
@@ -28,7 +28,7 @@ class Library:
     """The models below `root` (LOCALLLM_HOME/models) and the bundled one.
 
     `bundled` is the GGUF file behind the read-only name `pocket`; without the file, no such name.
-    Nothing is created before the first write.
+    Until the first change nothing is created but a note of what that file is.
     """
 
     def __init__(self, root: Path, *, bundled: Path = BUNDLED_PATH) -> None:
@@ -59,13 +59,9 @@ class Library:
         """
         if name.matches(BUNDLED_NAME):
             return self._read_bundled()
-        for candidate in (name, name.as_hub()):
-            path = None if candidate is None else self._existing_path(candidate)
-            if path is not None:
-                try:
-                    return _read(path)
-                except FileNotFoundError:
-                    continue
+        for path in self._existing_paths(name):
+            with suppress(FileNotFoundError):
+                return _read(path)
         return None
 
     def get(self, name: ModelName) -> Manifest:
@@ -76,14 +72,19 @@ class Library:
         """
         manifest = self.find(name)
         if manifest is None:
-            raise NotFound(f"model '{name}' not found", hint=self.hint_for(name.display))
+            raise NotFound(f"model '{name.short}' not found", hint=self.hint_for(name))
         return manifest
 
-    def hint_for(self, text: str) -> str:
-        """What somebody who asked for the unknown name `text` may have meant or can do."""
-        near = near_names(text, (manifest.name for manifest in self.list()))
+    def hint_for(self, name: ModelName) -> str:
+        """What somebody who asked for an unknown name may have meant or can do."""
+        near = near_names(name.short, (manifest.name for manifest in self.list()))
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
-        return f"{meant}`localllm pull {text}` fetches it; `localllm list` shows what is here."
+        if find_entry(name) or name.is_hub or name.as_hub():
+            can = f"`localllm pull {name.short}` fetches it"
+        else:
+            listed = near_entries(name.short)
+            can = f"`localllm pull {listed[0] if listed else 'ORG/REPO'}` fetches one like it"
+        return f"{meant}{can}; `localllm list` shows what is here."
 
     def write(self, manifest: Manifest) -> Manifest:
         """Point `manifest.name` at this model; as stored, with the case a former one had.
@@ -117,15 +118,13 @@ class Library:
         """
         _refuse_bundled(name, "cannot be removed")
         with self._changing():
-            for candidate in (name, name.as_hub()):
-                path = None if candidate is None else self._existing_path(candidate)
-                if path is None:
-                    continue
+            path = next(self._existing_paths(name), None)
+            if path is not None:
                 manifest = _read_if_whole(path)
                 path.unlink()
                 self._remove_empty(path.parent)
                 return 0 if manifest is None else self._drop_unused(manifest)
-        raise NotFound(f"model '{name}' not found", hint=self.hint_for(name.display))
+        raise NotFound(f"model '{name.short}' not found", hint=self.hint_for(name))
 
     def prune(self) -> int:
         """Remove contents that no name and no running pull uses; the bytes freed.
@@ -163,19 +162,9 @@ class Library:
         target = self.root / "directories" / manifest.digest
         if all((target / layer.file_name).exists() for layer in manifest.layers):
             return target
-        aside = self.root / "directories" / f".{secrets.token_hex(8)}"
+        links = {layer.file_name: self.layer_path(layer) for layer in manifest.layers}
         with disk_errors(target):
-            for layer in manifest.layers:
-                link = aside / layer.file_name
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(self.layer_path(layer).absolute())
-            shutil.rmtree(target, ignore_errors=True)
-            try:
-                aside.rename(target)
-            except OSError:
-                shutil.rmtree(aside)
-                if not target.is_dir():
-                    raise
+            link_directory(target, links)
         return target
 
     def _read_bundled(self) -> Manifest | None:
@@ -201,6 +190,13 @@ class Library:
     def _path(self, name: ModelName) -> Path:
         folder = self._manifest_dir / name.host / name.namespace / name.model
         return folder / f"{name.tag}.json"
+
+    def _existing_paths(self, name: ModelName) -> Iterator[Path]:
+        """The files of what a name may mean, the exact one first."""
+        for candidate in (name, name.as_hub()):
+            path = None if candidate is None else self._existing_path(candidate)
+            if path is not None:
+                yield path
 
     def _existing_path(self, name: ModelName) -> Path | None:
         """The file of this name in whatever case it was written."""

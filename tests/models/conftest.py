@@ -7,6 +7,7 @@ import pytest
 
 from models.store import Library
 from tests.models.hub import FakeHub, serving
+from tests.models.pulling import REPO, model
 
 
 @pytest.fixture
@@ -24,3 +25,11 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
     with serving(FakeHub()) as server:
         yield server
+
+
+@pytest.fixture
+def content(hub: FakeHub) -> bytes:
+    """The Q8_0 file of the repository that the stand-in has."""
+    found = model()
+    hub.add(REPO, {"README.md": b"hi", "Tiny-Q8_0.gguf": found, "Tiny-Q4_K_M.gguf": model(seed=1)})
+    return found

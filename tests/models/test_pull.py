@@ -1,25 +1,13 @@
-"""Pulling from a Hub stand-in: what arrives is exact, whatever goes wrong on the way."""
+"""Pulling from a Hub stand-in: what arrives, under which name, and what is not fetched twice."""
 
-import errno
-import os
-import random
-import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from models.errors import (
     AccessDenied,
-    Busy,
-    InvalidModelFile,
     NotFound,
-    StorageError,
-    Unreachable,
     UserError,
 )
 from models.name import ModelName
@@ -29,38 +17,8 @@ from models.store import Library
 from tests.models import gguf_writer as w
 from tests.models.hub import TOKEN, FakeHub, Fault, git_oid, sha256
 from tests.models.making import check_integrity
+from tests.models.pulling import NAME, REPO, cancel_after, model, run, served, stored
 from tests.models.safetensors_writer import write_mlx
-
-ROOT = Path(__file__).resolve().parents[2]
-REPO = "org/Tiny-GGUF"
-NAME = "hf.co/org/Tiny-GGUF:Q8_0"
-
-
-def model(num_bytes: int = 40_000, seed: int = 0) -> bytes:
-    shape = (num_bytes // 34, 32)
-    return w.model_bytes(w.LLAMA, {"token_embd.weight": ("Q8_0", shape)}, seed=seed)
-
-
-@pytest.fixture
-def content(hub: FakeHub) -> bytes:
-    """The Q8_0 file of the repository that the stand-in has."""
-    found = model()
-    hub.add(REPO, {"README.md": b"hi", "Tiny-Q8_0.gguf": found, "Tiny-Q4_K_M.gguf": model(seed=1)})
-    return found
-
-
-def run(hub: FakeHub, library: Library, name: str = NAME, **options: str) -> list[PullProgress]:
-    found = list(pull(ModelName.parse(name), library, endpoint=hub.endpoint, **options))
-    assert found[-1].status == "success"
-    return found
-
-
-def stored(library: Library, name: str = NAME) -> bytes:
-    return resolve(name, library).paths[0].read_bytes()
-
-
-def served(hub: FakeHub) -> int:
-    return sum(count for path, count in hub.served_bytes.items() if path.endswith(".gguf"))
 
 
 def test_a_gguf_file_arrives_with_name_source_and_details(
@@ -157,130 +115,6 @@ def test_a_large_file_comes_in_segments_side_by_side(
     assert served(hub) == len(content)
 
 
-FAULTS = {
-    "5xx": [Fault("Q8_0", "status", times=3, status=503)],
-    "502 from the API": [Fault("/api/", "status", times=2, status=502)],
-    "429 with Retry-After": [Fault("Q8_0", "status", status=429, headers={"Retry-After": "0"})],
-    "dropped at once": [Fault("/cdn/", "drop", times=3, after_bytes=0)],
-    "dropped in the middle": [Fault("/cdn/", "drop", times=2, after_bytes=9_999)],
-    "dropped at the last byte": [Fault("/cdn/", "drop", after_bytes=39_000)],
-    "ranges ignored": [
-        Fault("/cdn/", "drop", after_bytes=5_000),
-        Fault("/cdn/", "no-range", times=9),
-    ],
-    "another range": [Fault("/cdn/", "wrong-range", times=2)],
-    "many things": [
-        Fault("/resolve/", "status", times=2, status=500),
-        Fault("/cdn/", "drop", times=4, after_bytes=3_000),
-        Fault("/cdn/", "status", times=2, status=504),
-    ],
-}
-
-
-@pytest.mark.parametrize("segment_bytes", [64 << 20, 7_000])
-@pytest.mark.parametrize("case", FAULTS)
-def test_passing_faults_are_overcome_bit_exactly(
-    hub: FakeHub, library: Library, content: bytes, case: str, segment_bytes: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("models.download.SEGMENT_BYTES", segment_bytes)
-    hub.faults += [
-        Fault(f.where, f.kind, f.times, f.status, f.after_bytes, f.headers) for f in FAULTS[case]
-    ]
-    run(hub, library)
-    assert stored(library) == content
-    assert hub.take_fault("/cdn/Q8_0/api/resolve/", "status", "drop", "wrong-range") is None
-    check_integrity(library)
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "words"),
-    [
-        (503, Unreachable, "answers 503"),
-        (500, Unreachable, "answers 500"),
-        (429, Busy, r"limits requests \(429\)"),
-        (403, AccessDenied, "forbidden"),
-        (404, NotFound, "no such repository"),
-    ],
-)
-def test_lasting_faults_end_in_one_clear_error_and_keep_what_is_here(
-    hub: FakeHub, library: Library, content: bytes, status: int, error: type[UserError], words: str
-) -> None:
-    cancel_after(hub, library, 20_000)
-    hub.faults.append(Fault("/cdn/", "status", times=99, status=status))
-    with pytest.raises(error, match=words) as caught:
-        run(hub, library)
-    assert caught.value.hint
-    assert library.list() == []
-    hub.faults.clear()
-    run(hub, library)
-    assert stored(library) == content
-    assert served(hub) == len(content)
-
-
-def test_a_server_that_asks_for_an_hour_is_not_waited_for(
-    hub: FakeHub, library: Library, content: bytes
-) -> None:
-    assert content
-    hub.faults.append(Fault("/api/", "status", status=429, headers={"Retry-After": "3600"}))
-    with pytest.raises(Busy) as caught:
-        run(hub, library)
-    assert "Try again in 3600 s" in str(caught.value.hint)
-
-
-def test_waiting_is_said_aloud(hub: FakeHub, library: Library, content: bytes) -> None:
-    assert content
-    hub.faults.append(Fault("/api/", "status", status=503, headers={"Retry-After": "0"}))
-    statuses = [event.status for event in run(hub, library)]
-    assert "the server answered 503, trying again in 0 s" in statuses
-
-
-def test_a_wrong_sha256_never_gets_a_name(hub: FakeHub, library: Library, content: bytes) -> None:
-    assert content
-    hub.repos[REPO].announced_sha256["Tiny-Q8_0.gguf"] = "ab" * 32
-    with pytest.raises(InvalidModelFile, match="not what the Hub announces"):
-        run(hub, library)
-    assert library.list() == []
-    assert list(library.blobs.digests()) == []
-    assert [path.suffix for path in library.blobs.partial_dir.iterdir()] == [".lock"]
-
-
-def test_bytes_changed_on_the_way_are_noticed(
-    hub: FakeHub, library: Library, content: bytes
-) -> None:
-    hub.faults.append(Fault("/cdn/", "flip", after_bytes=12_345))
-    with pytest.raises(InvalidModelFile, match="not what the Hub announces"):
-        run(hub, library)
-    run(hub, library)
-    assert stored(library) == content
-
-
-def test_a_damaged_partial_file_is_fetched_again(
-    hub: FakeHub, library: Library, content: bytes
-) -> None:
-    cancel_after(hub, library, 20_000)
-    partial = library.blobs.partial_dir / sha256(content)
-    raw = bytearray(partial.read_bytes())
-    raw[100] ^= 1
-    partial.write_bytes(raw)
-    statuses = [event.status for event in run(hub, library)]
-    assert "what was kept of Tiny-Q8_0.gguf is damaged, fetching it again" in statuses
-    assert stored(library) == content
-
-
-def cancel_after(hub: FakeHub, library: Library, num_bytes: int) -> None:
-    """Start a pull, close it while the server hangs after `num_bytes`."""
-    hang = Fault("/cdn/", "hang", after_bytes=num_bytes)
-    hub.faults.append(hang)
-    iterator = pull(ModelName.parse(NAME), library, endpoint=hub.endpoint)
-    for event in iterator:
-        if event.completed_bytes == num_bytes:
-            hang.released.set()
-            break
-    iterator.close()
-    hub.faults.clear()
-
-
 def test_a_cancelled_pull_goes_on_where_it_stopped(
     hub: FakeHub, library: Library, content: bytes
 ) -> None:
@@ -350,59 +184,6 @@ def test_the_token_never_reaches_the_storage(hub: FakeHub, library: Library) -> 
     assert all("authorization" not in headers for headers in asked)
 
 
-def test_an_unknown_repository_and_no_server_are_told_apart(
-    hub: FakeHub, library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(NotFound, match="org/none: no such repository"):
-        run(hub, library, "org/none")
-    monkeypatch.setattr("models.hub.MAX_TRIES", 2)
-    with pytest.raises(Unreachable, match=r"no answer from http://127\.0\.0\.1:9"):
-        list(pull(ModelName.parse("o/r"), library, endpoint="http://127.0.0.1:9"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(Unreachable, match="HF_HUB_OFFLINE"):
-        run(hub, library)
-
-
-def test_a_full_disk_is_noticed_before_the_first_byte(
-    hub: FakeHub, library: Library, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert content
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000))
-    with pytest.raises(StorageError, match="GB are free"):
-        run(hub, library)
-    assert served(hub) == 0
-
-
-def test_a_disk_that_fills_up_on_the_way_is_one_clear_error(
-    hub: FakeHub, library: Library, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("os.pwrite", refuse)
-        with pytest.raises(StorageError, match="the disk is full"):
-            run(hub, library)
-    run(hub, library)
-    assert stored(library) == content
-
-
-def test_an_unwritable_home_is_one_clear_error(hub: FakeHub, tmp_path: Path) -> None:
-    hub.add(REPO, {"Tiny-Q8_0.gguf": model()})
-    (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="part of the path is a file"):
-        run(hub, Library(tmp_path / "file" / "models"))
-
-
-def test_a_file_that_is_no_model_never_gets_a_name(hub: FakeHub, library: Library) -> None:
-    hub.add("org/bad", {"bad-Q8_0.gguf": b"GGUF" + bytes(5_000)})
-    with pytest.raises(InvalidModelFile, match="version 0"):
-        run(hub, library, "org/bad")
-    assert library.list() == []
-    assert library.prune() == 5_004
-
-
 def test_what_the_hugging_face_cache_has_is_linked_not_fetched(
     hub: FakeHub, library: Library, content: bytes, tmp_path: Path
 ) -> None:
@@ -468,69 +249,6 @@ def test_removing_a_model_leaves_a_running_pull_its_contents(
     hang.released.set()
     assert list(iterator)[-1].status == "success"
     check_integrity(library)
-
-
-PULL = """
-import sys
-from pathlib import Path
-from models.name import ModelName
-from models.pull import pull
-from models.store import Library
-import models.download
-models.download.SEGMENT_BYTES = int(sys.argv[4])
-for _ in pull(ModelName.parse(sys.argv[2]), Library(Path(sys.argv[1])), endpoint=sys.argv[3]):
-    pass
-"""
-
-
-def spawn(hub: FakeHub, library: Library, segment_bytes: int) -> "subprocess.Popen[bytes]":
-    arguments = [str(library.root), NAME, hub.endpoint, str(segment_bytes)]
-    return subprocess.Popen(
-        [sys.executable, "-c", PULL, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "HF_HUB_CACHE": str(library.root / "hf"), "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-    )
-
-
-def kill_and_resume(hub: FakeHub, library: Library, num_kills: int, size_bytes: int) -> None:
-    """Kill -9 pulls after a random number of further bytes; each time one ends, begin again.
-
-    Per kill, four connections may each lose the piece in hand and what their socket held.
-    """
-    rng = random.Random(11)
-    content = model(size_bytes)
-    hub.add(REPO, {"Tiny-Q8_0.gguf": content})
-    hub.bytes_per_s = 30_000_000
-    killed, num_whole = 0, 0
-    while killed < num_kills or library.list() == []:
-        process = spawn(hub, library, size_bytes // 3)
-        if killed < num_kills:
-            target = served(hub) + rng.randrange(1, size_bytes // 2)
-            while served(hub) < target and process.poll() is None:
-                time.sleep(0.001)
-            process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate()
-        assert process.returncode in (-signal.SIGKILL, 0), errors.decode()
-        killed += process.returncode == -signal.SIGKILL
-        check_integrity(library, may_orphan=True)
-        if library.list():
-            assert stored(library) == content
-            num_whole += 1
-            if killed < num_kills:
-                library.remove(ModelName.parse(NAME))
-    wasted_bytes = served(hub) - num_whole * len(content)
-    assert 0 <= wasted_bytes < num_kills * 4 * 256 * 1024
-    check_integrity(library)
-
-
-def test_pulls_killed_at_random_bytes_end_bit_exact(hub: FakeHub, library: Library) -> None:
-    kill_and_resume(hub, library, num_kills=6, size_bytes=6_000_000)
-
-
-@pytest.mark.slow
-def test_two_hundred_killed_pulls_end_bit_exact(hub: FakeHub, library: Library) -> None:
-    kill_and_resume(hub, library, num_kills=200, size_bytes=6_000_000)
 
 
 def test_small_files_are_verified_by_gits_sha1() -> None:

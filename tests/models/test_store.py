@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from models.disk import locked
 from models.errors import InvalidInput, InvalidModelFile, NotFound, StorageError
 from models.manifest import Layer, Manifest
 from models.name import ModelName
+from models.partial import PartialFile
 from models.store import Library
 from tests.models import gguf_writer as w
 from tests.models.making import add_model, check_integrity
@@ -95,7 +97,26 @@ def test_unknown_names_say_what_is_near(library: Library) -> None:
         with pytest.raises(NotFound, match=r"model 'lama3\.2:1b' not found") as caught:
             act(name("lama3.2:1b"))
         assert "Did you mean llama3.2:1b?" in (caught.value.hint or "")
-        assert "localllm pull lama3.2:1b" in (caught.value.hint or "")
+        assert "`localllm pull llama3.2:1b`" in (caught.value.hint or "")
+
+
+def test_the_hint_for_a_name_that_can_be_pulled_says_how(library: Library) -> None:
+    assert "`localllm pull qwen3:4b` fetches it" in library.hint_for(name("qwen3:4b"))
+    assert "`localllm pull org/repo` fetches it" in library.hint_for(name("org/repo"))
+    assert "`localllm pull ORG/REPO`" in library.hint_for(name("zzzzzz"))
+
+
+def test_interrupted_downloads_are_given_up_on_demand_only(library: Library) -> None:
+    for key, running in (("idle", False), ("running", True)):
+        partial = PartialFile(library.blobs.partial_dir / key, 10, segment_bytes=5)
+        partial.write(0, b"01234")
+        partial.close()
+        (library.blobs.partial_dir / f"{key}.lock").touch()
+        if running:
+            with locked(library.blobs.partial_dir / "running.lock"):
+                library.blobs.remove_partials()
+    left = {path.name for path in library.blobs.partial_dir.iterdir()}
+    assert left == {"running", "running.progress", "running.lock"}
 
 
 def test_a_manifest_without_its_blobs_is_refused(library: Library) -> None:
