@@ -101,7 +101,7 @@ class DaemonClient:
     def close(self) -> None:
         """Break off all streams; the daemon stops their work at once."""
         while self._streams:
-            _break_off(self._streams.pop())
+            _shut_down(self._streams.pop())
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
         connection = self._connect()
@@ -130,7 +130,8 @@ class DaemonClient:
                 yield chunk
         finally:
             self._streams.discard(connection)
-            _break_off(connection)
+            _shut_down(connection)
+            connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
         timeout_s = _CONNECT_TIMEOUT_S if self._timeout_s is None else self._timeout_s
@@ -175,7 +176,7 @@ class DaemonClient:
     def _read_line(self, response: http.client.HTTPResponse) -> bytes:
         try:
             return response.readline()
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):
             return b""
 
     def _lost(self, error: Exception) -> UserError:
@@ -189,12 +190,11 @@ def _is_last(chunk: Json) -> bool:
     return bool(chunk.get("done")) or chunk.get("status") == "success"
 
 
-def _break_off(connection: http.client.HTTPConnection) -> None:
-    """Close the socket itself, which also ends a read in another thread."""
+def _shut_down(connection: http.client.HTTPConnection) -> None:
+    """End both directions, which also ends a read in another thread; that thread closes it."""
     if connection.sock is not None:
         with suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
-    connection.close()
 
 
 def _parse_error(text: str) -> Json:
@@ -207,7 +207,9 @@ def _parse_error(text: str) -> Json:
 
 def _error(body: Mapping[str, Any], status: int) -> UserError:
     message = str(body["error"]) or f"the daemon answered with status {status}"
-    return _ERRORS.get(status, UserError)(message, hint=body.get("hint"))
+    kind = getattr(errors, str(body.get("kind")), None) or _ERRORS.get(status, UserError)
+    assert issubclass(kind, UserError)
+    return kind(message, hint=body.get("hint"))
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def serve(
         preloaded = None if preload is None else _preload(preload, settings, library)
     except UserError as error:
         if private:
-            _tell_user({"error": error.message, "hint": error.hint, "status": error.status})
+            _tell_user(error_body(error) | {"status": error.status})
         raise
     if private:
         _tell_user(dict(zip(("host", "port"), listener.getsockname(), strict=True)))
