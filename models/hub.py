@@ -6,11 +6,12 @@ as a server asks, in silence, and cannot be cancelled. Importing this imports hu
 """
 
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
@@ -22,7 +23,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from models.errors import InvalidInput
+from models.errors import InvalidInput, Unreachable
 from models.hub_errors import as_user_error, is_passing, retry_after_s, summarize_failure
 
 T = TypeVar("T")
@@ -31,6 +32,9 @@ RETRY_BASE_S = 0.5
 RETRY_MAX_S = 30.0
 MAX_TRIES = 6
 MAX_RETRY_AFTER_S = 300.0
+_HEX = re.compile(r"[0-9a-f]{40,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PATH = re.compile(r"[^\\\x00-\x1f]{1,1024}")
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 
 
@@ -103,9 +107,10 @@ class Hub:
         """
 
         def ask() -> Snapshot:
-            found = self._api.model_info(repo, revision=revision, timeout=30.0)
-            assert found.sha is not None
-            return Snapshot(found.id, found.sha, tuple(self._tree(found.id, found.sha)))
+            with self._believing(repo):
+                found = self._api.model_info(repo, revision=revision, timeout=30.0)
+                name, commit = found.id, _checked(found.sha, _HEX)
+                return Snapshot(name, commit, tuple(self._tree(name, commit)))
 
         return self.retrying(ask, repo)
 
@@ -119,11 +124,15 @@ class Hub:
             "limit": str(max_models),
         }
         url = f"{self.endpoint}/api/models?{urlencode(query)}"
-        listed = self.retrying(lambda: self._get(url).json(), words)
-        return [
-            Found(entry["id"], entry.get("downloads", 0), tuple(entry.get("tags", ())))
-            for entry in listed
-        ]
+
+        def ask() -> list[Found]:
+            with self._believing(words):
+                return [
+                    Found(entry["id"], entry.get("downloads", 0), tuple(entry.get("tags", ())))
+                    for entry in self._get(url).json()
+                ]
+
+        return self.retrying(ask, words)
 
     @contextmanager
     def open_range(
@@ -158,8 +167,6 @@ class Hub:
             except (HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
                 tries += 1
                 self.wait_after(error, tries, what)
-            except HFValidationError as error:
-                raise InvalidInput(f"{what}: not a Hub repository: {error}") from None
 
     def wait_after(self, error: Exception, tries: int, what: str) -> None:
         """Wait until the request that failed with `error` may be tried again.
@@ -193,10 +200,22 @@ class Hub:
             response = self._get(url)
             for found in response.json():
                 if found["type"] == "file":
-                    sha256 = (found.get("lfs") or {}).get("oid")
-                    yield HubFile(found["path"], found["size"], found["oid"], sha256)
+                    yield _parse_file(found)
             next_url = response.links.get("next", {}).get("url")
             url = next_url and self._on_endpoint(next_url)
+
+    @contextmanager
+    def _believing(self, what: str) -> Iterator[None]:
+        """Take an answer apart; one that is not the Hub's becomes an error about `what`."""
+        try:
+            yield
+        except HFValidationError as error:
+            raise InvalidInput(f"{what}: not a Hub repository: {error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unreachable(
+                f"{what}: {self.endpoint} does not answer as the Hugging Face Hub does: {error!r}",
+                hint="A proxy or a login page may be in the way, or HF_ENDPOINT is wrong.",
+            ) from None
 
     def _get(self, url: str) -> httpx2.Response:
         response = get_session().get(url, headers=self.headers, timeout=_TIMEOUT)
@@ -207,6 +226,22 @@ class Hub:
         """A page's address on our endpoint, wherever a mirror says it is: the token goes there."""
         parts = urlsplit(url)
         return f"{self.endpoint}{parts.path}?{parts.query}"
+
+
+def _parse_file(found: dict[str, Any]) -> HubFile:
+    """One entry of a tree. Digests become file names here, so nothing else is let through."""
+    lfs = found.get("lfs")
+    sha256 = None if lfs is None else _checked(lfs["oid"], _SHA256)
+    size_bytes, path = found["size"], _checked(found["path"], _PATH)
+    if type(size_bytes) is not int or size_bytes < 0:
+        raise ValueError(f"size {size_bytes!r} of {path}")
+    return HubFile(path, size_bytes, _checked(found["oid"], _HEX), sha256)
+
+
+def _checked(text: object, pattern: re.Pattern[str]) -> str:
+    if not isinstance(text, str) or not pattern.fullmatch(text):
+        raise ValueError(f"{text!r:.80} does not match {pattern.pattern}")
+    return text
 
 
 def _first_byte(response: httpx2.Response, start: int) -> int:

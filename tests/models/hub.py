@@ -52,7 +52,7 @@ class Fault:
     kind: "status" (answer `status` with `headers`), "drop" (close the connection after
     `after_bytes` of the body), "hang" (send `after_bytes`, then nothing until `released`),
     "flip" (invert the byte at `after_bytes`), "no-range" (ignore the Range header),
-    "wrong-range" (answer with another range).
+    "wrong-range" (answer with another range), "body" (answer 200 with `body`).
     """
 
     where: str
@@ -61,6 +61,7 @@ class Fault:
     status: int = 503
     after_bytes: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
     released: threading.Event = field(default_factory=threading.Event)
 
 
@@ -121,6 +122,8 @@ class _Answer(BaseHTTPRequestHandler):
         fault = self.hub.take_fault(path, "status")
         if fault is not None:
             self.send(fault.status, b'{"error": "ordered"}', fault.headers)
+        elif (fault := self.hub.take_fault(path, "body")) is not None:
+            self.send(200, fault.body)
         elif path == "/api/models":
             self.search(query)
         elif path.startswith("/api/models/"):

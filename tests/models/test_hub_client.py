@@ -1,5 +1,6 @@
 """The Hub's client: pages, searches, and how long a server may ask to wait."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Event
@@ -80,3 +81,44 @@ def test_waiting_ends_when_it_is_cancelled(hub: FakeHub) -> None:
 def test_other_storage_than_http_is_not_retried() -> None:
     with pytest.raises(Unreachable, match="no answer from ftp"):
         Hub(endpoint="ftp://127.0.0.1").snapshot("org/model")
+
+
+ODD_ANSWERS = {
+    "a login page": b"<html>Please log in</html>",
+    "a list": b"[]",
+    "null": b"null",
+    "no commit": b'{"id": "org/model"}',
+    "another commit": b'{"id": "org/model", "sha": "../../etc"}',
+}
+
+
+@pytest.mark.parametrize("case", ODD_ANSWERS)
+def test_an_answer_that_is_not_the_hubs_is_one_clear_error(hub: FakeHub, case: str) -> None:
+    hub.faults.append(Fault("/api/", "body", body=ODD_ANSWERS[case]))
+    with pytest.raises(Unreachable, match="does not answer as the Hugging Face Hub does"):
+        Hub(endpoint=hub.endpoint).snapshot("org/model")
+
+
+FILE = {"type": "file", "path": "a.gguf", "size": 1, "oid": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        FILE | {"oid": "../../../evil"},
+        FILE | {"oid": None},
+        FILE | {"size": -1},
+        FILE | {"size": "1"},
+        FILE | {"path": "a\\b"},
+        FILE | {"path": ""},
+        FILE | {"lfs": {"oid": "../evil"}},
+        FILE | {"lfs": {}},
+        {"path": "a"},
+        7,
+    ],
+)
+def test_a_tree_that_could_write_elsewhere_is_refused(hub: FakeHub, entry: object) -> None:
+    hub.add("org/model", {"a": b""})
+    hub.faults.append(Fault("/tree/", "body", body=json.dumps([entry]).encode()))
+    with pytest.raises(Unreachable, match="does not answer as the Hugging Face Hub does"):
+        Hub(endpoint=hub.endpoint).snapshot("org/model")
