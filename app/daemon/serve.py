@@ -40,7 +40,7 @@ def serve(
     """Serve until a signal comes, or in private until standard input ends.
 
     A private daemon takes any free port of 127.0.0.1 and prints `{"host": …, "port": …}`, or what
-    is wrong as `{"error": …, "hint": …, "status": …}`.
+    is wrong as `{"error": …, "kind": …, "hint": …, "status": …}`.
 
     Raises:
         InvalidInput: an address that others can reach, without `allow_remote`.
@@ -60,7 +60,14 @@ def serve(
         preloaded = None if preload is None else _preload(preload, settings, library)
     except UserError as error:
         if private:
-            _tell_user(error_body(error) | {"status": error.status})
+            _tell_user(
+                {
+                    "error": error.message,
+                    "kind": type(error).__name__,
+                    "hint": error.hint,
+                    "status": error.status,
+                }
+            )
         raise
     if private:
         _tell_user(dict(zip(("host", "port"), listener.getsockname(), strict=True)))

@@ -169,6 +169,7 @@ def test_an_error_after_the_first_byte_is_a_line_of_the_stream(start_daemon, mon
     assert reply.lines[-1] == {
         "error": "this cannot be loaded",
         "hint": "try another",
+        "kind": "InvalidInput",
         "status": 400,
     }
 
