@@ -18,8 +18,13 @@ def make_pool(
     head_size_v: int,
     dtype: mx.Dtype,
 ) -> mx.array:
-    """An evaluated pool of zeros. The CPU kernels take float16 and float32."""
+    """An evaluated pool of zeros; the CPU's takes no memory until it is written to.
+
+    The CPU kernels take float16 and float32.
+    """
     shape = (num_blocks, num_kv_heads, block_size, head_size_k + head_size_v)
+    if backend() == "cpu":
+        return cpu.zero_pool(shape, dtype)
     pool = mx.zeros(shape, dtype)
     mx.eval(pool)
     return pool

@@ -1,7 +1,11 @@
 #include "cache_ops.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels.h"
 #include "mlx/allocator.h"
@@ -206,12 +210,32 @@ class PagedAttention : public Op {
   bool has_sinks_;
 };
 
+// Whole pages go back to the system, which gives zeros when they are wanted again.
+void zero_without_touching(char* data, size_t num_bytes) {
+  const auto page = uintptr_t(sysconf(_SC_PAGESIZE));
+  char* end = data + num_bytes;
+  char* first = std::min(end, reinterpret_cast<char*>((uintptr_t(data) + page - 1) & ~(page - 1)));
+  char* last = std::max(first, reinterpret_cast<char*>(uintptr_t(end) & ~(page - 1)));
+  if (last > first && madvise(first, last - first, MADV_DONTNEED) != 0) last = first;
+  std::memset(data, 0, first - data);
+  std::memset(last, 0, end - last);
+}
+
 void check_pool(const mx::array& pool) {
   if (pool.dtype() != mx::float16 && pool.dtype() != mx::float32)
     throw std::invalid_argument("the CPU kernels take a pool of float16 or float32");
 }
 
 }  // namespace
+
+mx::array zero_pool(const std::vector<int>& shape, mx::Dtype dtype) {
+  mx::array pool(mx::Shape(shape.begin(), shape.end()), dtype, nullptr, {});
+  check_pool(pool);
+  pool.set_data(mx::allocator::malloc(pool.nbytes()));
+  zero_without_touching(pool.data<char>(), pool.nbytes());
+  pool.set_status(mx::array::Status::available);
+  return pool;
+}
 
 mx::array kv_write(const mx::array& pool, const mx::array& slots, const mx::array& k,
                    const mx::array& v, mx::StreamOrDevice s) {

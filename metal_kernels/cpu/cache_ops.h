@@ -1,6 +1,7 @@
 // Ops on the paged key-value pool [num_blocks, num_kv_heads, block_size, head_size_k + head_size_v].
 #pragma once
 #include <optional>
+#include <vector>
 
 #include "mlx/array.h"
 #include "mlx/utils.h"
@@ -8,6 +9,9 @@
 namespace localllm {
 
 namespace mx = mlx::core;
+
+// Zeros that take no memory until they are written to, page by page.
+mx::array zero_pool(const std::vector<int>& shape, mx::Dtype dtype);
 
 // In place: the result shares the pool's buffer.
 mx::array kv_write(const mx::array& pool, const mx::array& slots, const mx::array& k,

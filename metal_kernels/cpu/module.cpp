@@ -9,6 +9,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
+#include <nanobind/stl/vector.h>
 
 #include "cache_ops.h"
 #include "kernels.h"
@@ -67,6 +68,7 @@ NB_MODULE(_cpu, m) {
         "group_size"_a);
   m.def("matmul", &matmul, "x"_a, "w"_a, "stream"_a = nb::none());
   m.def("take_rows", &take_rows, "w"_a, "ids"_a, "stream"_a = nb::none());
+  m.def("zero_pool", &zero_pool, "shape"_a, "dtype"_a);
   m.def("kv_write", &kv_write, "pool"_a, "slots"_a, "k"_a, "v"_a, "stream"_a = nb::none());
   m.def("paged_attention", &paged_attention, "q"_a, "pool"_a, "block_tables"_a, "query_starts"_a,
         "context_lens"_a, "scale"_a, "window"_a, "sinks"_a.none(), "soft_cap"_a,
