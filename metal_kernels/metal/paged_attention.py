@@ -12,7 +12,8 @@ from typing import NamedTuple, cast
 import mlx.core as mx
 import numpy as np
 
-from metal_kernels.metal import fence
+from metal_kernels.metal import fence, trust
+from metal_kernels.metal.dense_attention import dense_attention
 from metal_kernels.metal.gather_kv import gather_kv
 from metal_kernels.metal.kernel import Kernel, parameters
 
@@ -83,10 +84,11 @@ def paged_attention(
     starts = cast(list[int], query_starts.tolist())
     contexts = cast(list[int], context_lens.tolist())
     width = block_tables.shape[1]
+    most_rows = MAX_KERNEL_ROWS if trust.works(attention_kernel().name) else 0
     results = []
-    for first, last in split_runs(starts):
+    for first, last in split_runs(starts, most_rows):
         rows = q[starts[first] : starts[last]]
-        if last - first == 1 and rows.shape[0] > MAX_KERNEL_ROWS:
+        if last - first == 1 and rows.shape[0] > most_rows:
             k, v = gather_kv(pool, block_tables, first * width, contexts[first], q.shape[-1])
             results.append(dense_attention(rows, k, v, scale, window, sinks, soft_cap))
             continue
@@ -103,16 +105,16 @@ def paged_attention(
     return results[0] if len(results) == 1 else mx.concatenate(results)
 
 
-def split_runs(starts: Sequence[int]) -> list[tuple[int, int]]:
-    """Sequences first:last that go together: one with many rows alone, neighbours with few as one.
+def split_runs(starts: Sequence[int], most_rows: int) -> list[tuple[int, int]]:
+    """Sequences first:last that go together: those of more rows alone, other neighbours as one.
 
-    >>> split_runs([0, 1, 2, 40, 41])
+    >>> split_runs([0, 1, 2, 40, 41], most_rows=16)
     [(0, 2), (2, 3), (3, 4)]
     """
     runs: list[tuple[int, int]] = []
     joins = False
     for i in range(len(starts) - 1):
-        is_short = starts[i + 1] - starts[i] <= MAX_KERNEL_ROWS
+        is_short = starts[i + 1] - starts[i] <= most_rows
         if is_short and joins:
             runs[-1] = (runs[-1][0], i + 1)
         else:
@@ -242,46 +244,6 @@ def _launch(
         threadgroup=(32, 1, 1),
         outputs=[((num_tokens, num_heads, value_size), q.dtype)],
     )[0]
-
-
-def dense_attention(
-    q: mx.array,
-    k: mx.array,
-    v: mx.array,
-    scale: float,
-    window: int | None,
-    sinks: mx.array | None,
-    soft_cap: float | None,
-) -> mx.array:
-    """Rows q [n, H, D], the last n tokens of k [Hkv, L, D] and v [Hkv, L, DV]; [n, H, DV]."""
-    num_rows, length = q.shape[0], k.shape[1]
-    queries = q.swapaxes(0, 1)[None]
-    mask: mx.array | str = "causal"
-    if window is not None or soft_cap is not None:
-        at = mx.arange(length - num_rows, length)[:, None]
-        keys_at = mx.arange(length)[None, :]
-        mask = (keys_at <= at) & (keys_at > at - (window or NO_WINDOW))
-    if soft_cap is None:
-        sink_logits = None if sinks is None else sinks.astype(q.dtype)
-        out = mx.fast.scaled_dot_product_attention(
-            queries, k[None], v[None], scale=scale, mask=mask, sinks=sink_logits
-        )
-    else:
-        assert sinks is None, "no model has both"
-        assert isinstance(mask, mx.array)
-        out = _capped_attention(queries, k[None], v[None], scale, mask, soft_cap)
-    return out[0].swapaxes(0, 1)
-
-
-def _capped_attention(
-    q: mx.array, k: mx.array, v: mx.array, scale: float, mask: mx.array, soft_cap: float
-) -> mx.array:
-    num_kv_heads = k.shape[1]
-    grouped = q.reshape(1, num_kv_heads, -1, *q.shape[2:])
-    scores = (grouped * scale) @ k[:, :, None].swapaxes(-1, -2)
-    scores = mx.tanh(scores.astype(mx.float32) / soft_cap) * soft_cap
-    weights = mx.softmax(mx.where(mask, scores, -mx.inf), axis=-1)
-    return (weights.astype(v.dtype) @ v[:, :, None]).reshape(*q.shape[:3], v.shape[-1])
 
 
 @cache

@@ -8,11 +8,14 @@ from functools import cache
 
 import mlx.core as mx
 
+from metal_kernels.metal import trust
 from metal_kernels.metal.kernel import Kernel, parameters
 
 BLOCK_VALUES = {"Q4_K": 256, "Q5_K": 256, "Q6_K": 256, "Q8_0": 32, "Q4_0": 32}
 """Weights per block of each quantization the kernels read."""
 BLOCK_BYTES = {"Q4_K": 144, "Q5_K": 176, "Q6_K": 210, "Q8_0": 34, "Q4_0": 18}
+SCALE_OFFSETS = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q8_0": (0,), "Q4_0": (0,)}
+"""Where the float16 scales of a block lie; the rest of its bytes may be anything."""
 _SLICE_VALUES = {"Q4_K": 32, "Q5_K": 32, "Q6_K": 32, "Q8_0": 16, "Q4_0": 16}
 
 MAX_MATVEC_ROWS = 4
@@ -24,6 +27,11 @@ _SMALL_SIMDGROUPS = 4
 _WIDE_OUTPUTS = 4096
 
 
+def supports(quantization: str) -> bool:
+    """Whether weights may stay as blocks: dequantizing them is what everything falls back to."""
+    return quantization in BLOCK_VALUES and trust.works(dequantize_kernel(quantization).name)
+
+
 def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     """x [..., K] times the transpose of the weights: [..., N] in x's dtype.
 
@@ -31,9 +39,9 @@ def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     """
     num_columns = x.shape[-1]
     rows = x.reshape(-1, num_columns)
-    if rows.shape[0] <= MAX_MATVEC_ROWS:
+    if rows.shape[0] <= MAX_MATVEC_ROWS and trust.works(matvec_kernel(quantization).name):
         y = matvec(rows, blocks, quantization)
-    elif rows.shape[0] <= MAX_SMALL_ROWS:
+    elif rows.shape[0] <= MAX_SMALL_ROWS and trust.works(small_kernel(quantization).name):
         y = small_matmul(rows, blocks, quantization)
     else:
         y = rows @ dequantize(blocks, quantization, x.dtype).T

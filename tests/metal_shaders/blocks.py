@@ -4,10 +4,7 @@ import gguf
 import numpy as np
 from gguf.quants import dequantize
 
-from metal_kernels.metal.quantized_matmul import BLOCK_BYTES, BLOCK_VALUES
-
-# Where the float16 scales of a block lie; the rest of its bytes may be anything.
-_HALVES = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q8_0": (0,), "Q4_0": (0,)}
+from metal_kernels.metal.quantized_matmul import BLOCK_BYTES, BLOCK_VALUES, SCALE_OFFSETS
 
 
 def random_blocks(
@@ -17,7 +14,7 @@ def random_blocks(
     num_blocks = num_columns // BLOCK_VALUES[quantization]
     size = BLOCK_BYTES[quantization]
     blocks = rng.integers(0, 256, (num_rows, num_blocks, size), dtype=np.uint8)
-    for at in _HALVES[quantization]:
+    for at in SCALE_OFFSETS[quantization]:
         scales = rng.uniform(-0.01, 0.01, (num_rows, num_blocks, 1)).astype(np.float16)
         blocks[:, :, at : at + 2] = scales.view(np.uint8)
     return blocks.reshape(num_rows, -1)

@@ -57,7 +57,7 @@ def opencl(source: GeneratedSource) -> str:
     body = body.split(source.instance)[0]
     template, function = source.signature.split("\n", 1)
     names = re.findall(r"(typename|int|bool) (\w+)", template)
-    values = re.search(r"<([^<>]*)>\) ", source.instance)[1].split(", ")
+    values = re.findall(r"<([^<>]*)>\) ", source.instance)[0].split(", ")
     fixed = [
         f"typedef {value} {name};" if kind == "typename" else f"constexpr {kind} {name} = {value};"
         for (kind, name), value in zip(names, values, strict=True)

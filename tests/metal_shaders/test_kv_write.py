@@ -60,8 +60,8 @@ def test_rope_and_write_in_one_launch(
         pool, slots, q, k, v, positions, inv_freq, scale=1.2, interleaved=interleaved
     )
     assert len(simulator.launches) == 1
-    for ours, theirs in ((out, turned_q), (written, expected), (pool, expected)):
-        ours, theirs = (np.array(x.astype(mx.float32)) for x in (ours, theirs))
+    for pair in ((out, turned_q), (written, expected), (pool, expected)):
+        ours, theirs = (np.array(x.astype(mx.float32)) for x in pair)
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE[dtype])
     assert mx.array_equal(written[..., key_size:], expected[..., key_size:])
 

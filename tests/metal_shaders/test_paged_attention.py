@@ -1,6 +1,7 @@
 """Paged attention on the simulator against the plain definition."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -25,7 +26,7 @@ class Case:
     value_size: int = 64
     block_size: int = 16
     dtype: mx.Dtype = mx.float32
-    options: dict = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     has_sinks: bool = False
     seed: int = 0
 
@@ -109,7 +110,7 @@ def test_keys_and_values_of_different_sizes(simulate):
     check(Case([300], [2], num_heads=4, head_size=192, value_size=128), simulate())
 
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "window": {"options": {"window": 20}},
     "sinks": {"has_sinks": True},
     "soft_cap": {"options": {"soft_cap": 5.0}},

@@ -1,6 +1,8 @@
 """Mistakes put into the shaders on purpose: the simulator or the comparison notices each."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import mlx.core as mx
 import pytest
@@ -19,7 +21,7 @@ attend = partial(attention.check, attention.Case([70, 300], [1, 3], has_sinks=Tr
 attend_split = partial(attention.check, attention.Case([1100], [1], seed=1))
 
 BARRIER = "threadgroup_barrier(mem_flags::mem_threadgroup);"
-BUGS = {
+BUGS: dict[str, tuple[Callable[..., Any], str, str, int]] = {
     "barrier before the merge": (attend, BARRIER, "", 1),
     "barrier after the merge": (attend, BARRIER, "", 2),
     "lane mask of the score": (attend, "ushort(step)", "ushort(step * 2)", 1),

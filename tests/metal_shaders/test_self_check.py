@@ -1,0 +1,63 @@
+"""The check that runs on the user's machine, run here against the simulator."""
+
+import mlx.core as mx
+
+from metal_kernels.metal import quantized_matmul, self_check, trust
+
+NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, 8, 2, 64, 64, 16)
+
+
+def failures(results):
+    return {(r.kernel, r.variant): r.reason for r in results if r.reason}
+
+
+def test_every_variant_agrees_with_its_definition(simulate):
+    simulator = simulate()
+    results = self_check.check_kernels(NEEDS)
+    assert not failures(results)
+    assert not trust.broken()
+    launched = {launch.kernel for launch in simulator.launches}
+    assert launched == {r.kernel for r in results} | {"paged_attention_merge"}
+
+
+def test_a_wrong_kernel_is_marked_and_replaced(simulate):
+    simulator = simulate(edit=lambda text: text.replace("s += 32", "s += 31"))
+    results = self_check.check_kernels(NEEDS)
+    assert {r.kernel for r in results if r.reason} == {"quantized_matvec_Q4_K"}
+    assert trust.broken()["quantized_matvec_Q4_K"].startswith("1 rows: relative error")
+    simulator.launches.clear()
+    blocks = mx.array(self_check.valid_blocks("Q4_K", 5, 512))
+    quantized_matmul.matmul(mx.ones((1, 512)), blocks, "Q4_K")
+    assert [launch.kernel for launch in simulator.launches] == ["quantized_matmul_small_Q4_K"]
+
+
+def test_a_kernel_that_does_not_compile_is_marked_with_the_compilers_words(simulate):
+    simulate(edit=lambda text: text.replace("num_tokens = sizes[1]", "num_tokens = "))
+    results = self_check.check_kernels(NEEDS)
+    assert {r.kernel for r in results if r.reason} == {"gather_kv"}
+    assert "error" in trust.broken()["gather_kv"]
+
+
+def test_attention_that_fails_goes_through_dense_attention(simulate):
+    simulator = simulate()
+    trust.mark_broken("paged_attention", "1 rows: planted")
+    results = self_check.check_kernels(NEEDS)
+    assert not failures(results)
+    assert "paged_attention" not in {launch.kernel for launch in simulator.launches}
+
+
+def test_results_of_an_earlier_run_are_applied():
+    assert quantized_matmul.supports("Q6_K")
+    failed = self_check.CheckResult("dequantize_rows_Q6_K", "1 rows", "relative error 1", 0.1)
+    self_check.apply_results([failed])
+    assert not quantized_matmul.supports("Q6_K")
+    assert quantized_matmul.supports("Q4_K")
+    assert not quantized_matmul.supports("IQ1_S")
+
+
+def test_the_fingerprint_follows_the_shaders(monkeypatch, tmp_path):
+    before = self_check.fingerprint()
+    assert before == self_check.fingerprint()
+    (tmp_path / "kv_write.metal").write_text("other")
+    monkeypatch.setattr(self_check, "SHADERS", tmp_path)
+    assert before != self_check.fingerprint()
