@@ -57,11 +57,13 @@ class Fetcher:
         while True:
             self.hub.check_cancelled()
             with locked(self._lock_path(file), wait=False) as mine:
-                digest = self._find(file)
-                if digest is None and mine:
-                    digest = self._fetch_alone(file)
-                if digest is not None and mine:
-                    self._lock_path(file).unlink(missing_ok=True)
+                try:
+                    digest = self._find(file)
+                    if digest is None and mine:
+                        digest = self._fetch_alone(file)
+                finally:
+                    if mine and not self.partial_path(file).exists():
+                        self._lock_path(file).unlink(missing_ok=True)
             if digest is not None:
                 self.on_progress(file, file.size_bytes)
                 return digest
@@ -102,6 +104,8 @@ class Fetcher:
                 partial.sync()
             finally:
                 partial.close()
+                if file.size_bytes and not partial.completed_bytes:
+                    partial.discard()
             self.on_status(f"verifying {file.base_name}")
             found = _verify(partial.path, file)
             if found is not None:

@@ -71,10 +71,10 @@ def find_target(name: ModelName) -> Target:
         return Target(name, entry.repo, entry.quantization)
     hub_name = name if name.is_hub else name.as_hub()
     if hub_name is None:
-        near = near_entries(name.display)
+        near = near_entries(name.short)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise NotFound(
-            f"model '{name}' is not in the catalogue",
+            f"model '{name.short}' is not in the catalogue",
             hint=f"{meant}Name a repository of the Hugging Face Hub: ORG/REPO or ORG/REPO:QUANT.",
         )
     wanted = None if hub_name.tag == DEFAULT_TAG else hub_name.tag

@@ -167,6 +167,7 @@ def test_private_and_gated_repositories_need_the_token(hub: FakeHub, library: Li
     assert "HF_TOKEN" in str(hidden.value.hint)
     with pytest.raises(AccessDenied, match="gated") as gated:
         run(hub, library, "org/gated")
+    assert list(library.blobs.partial_dir.iterdir()) == []
     assert f"{hub.endpoint}/org/gated" in str(gated.value.hint)
     assert "HF_TOKEN" in str(gated.value.hint)
     with pytest.raises(AccessDenied, match="gated") as refused:
