@@ -8,7 +8,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from app.daemon import library_routes, ollama_routes, openai_routes
+from app.daemon import (
+    embed_routes,
+    library_routes,
+    ollama_routes,
+    openai_routes,
+    pull_routes,
+    refused_routes,
+    status_routes,
+)
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
 from app.daemon.model_worker import ModelSource
 from app.daemon.security import Gate, is_loopback
@@ -18,6 +26,15 @@ from models.errors import UserError
 
 log = logging.getLogger("localllm.daemon")
 
+ROUTES = (
+    embed_routes,
+    library_routes,
+    ollama_routes,
+    openai_routes,
+    pull_routes,
+    refused_routes,
+    status_routes,
+)
 Preloaded = tuple[ModelSource, subprocess.Popen[bytes]]
 
 
@@ -44,7 +61,7 @@ def make_application(state: State, *, host: str, preloaded: Preloaded | None = N
         },
     )
     app.state.daemon = state
-    for routes in (library_routes, ollama_routes, openai_routes):
+    for routes in ROUTES:
         app.include_router(routes.router)
     app.add_middleware(Gate, check_host=is_loopback(host), origins=state.settings.origins)
     return app

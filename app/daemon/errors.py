@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.daemon import ollama_replies, openai_replies
 from app.daemon.encoder import Json
-from app.daemon.reply import JSONReply
+from app.daemon.watched_reply import JSONReply
 from models.errors import UserError
 
 log = logging.getLogger("localllm.daemon")

@@ -8,8 +8,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.daemon.fields import Fields
 from app.daemon.ollama_requests import parse_model_field
-from app.daemon.reply import JSONReply
 from app.daemon.state import read_body, state_of
+from app.daemon.watched_reply import JSONReply
 from localllm import __version__
 from models.errors import InvalidInput
 

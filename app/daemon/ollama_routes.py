@@ -14,8 +14,9 @@ from app.daemon.ollama_requests import (
     parse_generate,
     to_generates,
 )
-from app.daemon.reply import AnswerReply, JSONReply
+from app.daemon.reply import AnswerReply
 from app.daemon.state import State, read_body, state_of
+from app.daemon.watched_reply import JSONReply
 
 router = APIRouter()
 

@@ -10,8 +10,9 @@ from app.daemon.encoder import Encoder, Json
 from app.daemon.ollama_requests import TextRequest, check_capabilities, to_generates
 from app.daemon.openai_replies import ChatCompletionEncoder, CompletionEncoder
 from app.daemon.openai_requests import OpenAIRequest, parse_chat_completion, parse_completion
-from app.daemon.reply import AnswerReply, JSONReply
+from app.daemon.reply import AnswerReply
 from app.daemon.state import State, read_body, state_of
+from app.daemon.watched_reply import JSONReply
 from app.protocol import Generate
 from models.errors import NotFound
 from models.manifest import Manifest

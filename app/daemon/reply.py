@@ -1,68 +1,31 @@
-"""HTTP responses that follow an answer while it is made, and stop it when the client leaves."""
+"""Writes an answer while it is made: as a stream, or gathered into one object."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-
-from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Scope, Send
 
 from app.daemon.answer import Answering
-from app.daemon.encoder import Encoder, Times, compact
+from app.daemon.encoder import Encoder, Times
+from app.daemon.watched_reply import JSONReply, WatchedReply
 from app.protocol import Delta, Done, Progress, RequestEvent, Started
 from models.errors import UserError
 
-log = logging.getLogger("localllm.daemon")
 
-
-class JSONReply(JSONResponse):
-    """One JSON object in UTF-8, typed as Ollama types it."""
-
-    media_type = "application/json; charset=utf-8"
-
-    def render(self, content: object) -> bytes:
-        """Without spaces."""
-        return compact(content)
-
-
-class AnswerReply(Response):
+class AnswerReply(WatchedReply):
     """Streams or gathers an answer. Errors before the first byte have a status of their own."""
 
     def __init__(self, answering: Answering, encoder: Encoder, *, stream: bool) -> None:
-        super().__init__()
+        super().__init__(encoder.media_type)
         self._answering = answering
         self._encoder = encoder
         self._stream = stream
-        self._watching: asyncio.Future[None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer for as long as the client stays; then stop at once."""
-        self._watching = asyncio.ensure_future(_disconnected(receive))
-        working = asyncio.ensure_future(self._answer(scope, send))
-        try:
-            await asyncio.wait({working, self._watching}, return_when=asyncio.FIRST_COMPLETED)
-            if self._watching.cancelled():
-                await working
-        finally:
-            self._watching.cancel()
-            if not working.done():
-                working.cancel()
-                await asyncio.wait({working})
-        if not working.cancelled():
-            working.result()
-
-    async def _answer(self, scope: Scope, send: Send) -> None:
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Follow the answer to its end; leaving early aborts it."""
         async with self._answering:
             if self._stream:
                 await self._send_stream(scope, send)
             else:
-                await self._send_reply(await self._gather(), scope, send)
-
-    async def _send_reply(self, reply: Response, scope: Scope, send: Send) -> None:
-        """A whole response; nobody can leave it in the middle any more."""
-        assert self._watching is not None
-        self._watching.cancel()
-        await reply(scope, _never, send)
+                await self.send_whole(await self._gather(), scope, send)
 
     async def _gather(self) -> Response:
         answering = self._answering
@@ -75,36 +38,20 @@ class AnswerReply(Response):
 
     async def _send_stream(self, scope: Scope, send: Send) -> None:
         """Everything that has come is one write."""
-        answering, has_begun = self._answering, False
+        answering = self._answering
         try:
             while not answering.is_finished:
                 events = await answering.take()
                 body = b"".join(map(self._encode, events)) if events else self._heartbeat()
                 if body:
-                    has_begun = has_begun or await self._begin(send)
-                    await _send_body(send, body)
-            body = self._encoder.end(answering.answers)
+                    await self.send_part(body, send)
+            end = self._encoder.end(answering.answers)
         except UserError as error:
-            if not has_begun:
-                await self._send_reply(error_reply(error, self._encoder), scope, send)
+            if not self.has_begun:
+                await self.send_whole(error_reply(error, self._encoder), scope, send)
                 return
-            body = self._encoder.failure(error)
-        await self._finish(send, body, has_begun=has_begun)
-
-    async def _begin(self, send: Send) -> bool:
-        headers = [
-            (b"content-type", self._encoder.media_type.encode()),
-            (b"cache-control", b"no-cache"),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        return True
-
-    async def _finish(self, send: Send, body: bytes, *, has_begun: bool) -> None:
-        assert self._watching is not None
-        if not has_begun:
-            await self._begin(send)
-        self._watching.cancel()
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+            end = self._encoder.failure(error)
+        await self.send_end(end, send)
 
     def _encode(self, event: RequestEvent) -> bytes:
         if isinstance(event, Delta):
@@ -128,16 +75,3 @@ def error_reply(error: UserError, encoder: Encoder) -> Response:
     """An error as the only answer."""
     headers = {"retry-after": "1"} if error.status == 503 else {}
     return JSONReply(encoder.error_body(error), status_code=error.status, headers=headers)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _never() -> dict[str, str]:
-    raise AssertionError("nothing is received here")
-
-
-async def _send_body(send: Callable[..., Awaitable[None]], body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})

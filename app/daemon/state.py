@@ -1,5 +1,6 @@
 """What all routes share: the library, the loaded models and the count of requests."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class State:
     """Being answered or waiting."""
     counts: dict[str, int] = field(default_factory=dict)
     """Since the start, for `/metrics`."""
+    begun_s: float = field(default_factory=time.monotonic)
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter."""
@@ -52,6 +54,7 @@ class State:
                 "server busy, please try again.  maximum pending requests exceeded",
                 hint="set LOCALLLM_MAX_QUEUE to allow more",
             )
+        self.count("requests")
         self.num_requests += 1
         try:
             yield

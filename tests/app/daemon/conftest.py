@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -128,51 +129,57 @@ def plain_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "plain.gguf", "{{ messages }}")
 
 
+@contextmanager
+def run_daemon(home: Path, model_file: Path, **changes: Any) -> Iterator[Daemon]:
+    """A daemon whose model `pocket` is `model_file`; settings may be given."""
+    settings = replace(Settings(home=home), **changes)
+    library = Library(home / "models", bundled=model_file)
+    pool = ModelPool(make_limits(settings), settings, str(library.root), FAKE_WORKER)
+    state = State(settings, Catalog(library), pool)
+    listener = listen("127.0.0.1", 0)
+    config = uvicorn.Config(
+        make_application(state, host="127.0.0.1"),
+        http="h11",
+        ws="none",
+        log_config=None,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(
+        target=lambda: loop.run_until_complete(server.serve(sockets=[listener]))
+    )
+    thread.start()
+    daemon = Daemon(state, listener.getsockname()[1], home / "worker.log", loop)
+    yield daemon
+    for client in daemon.clients:
+        client.close()
+    server.should_exit = True
+    thread.join()
+    loop.close()
+
+
 @pytest.fixture
 def start_daemon(
     tmp_path: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Daemon]]:
-    """Starts daemons whose model `pocket` is `model_file`; settings may be given."""
-    log = tmp_path / "worker.log"
-    monkeypatch.setenv("FAKE_WORKER_LOG", str(log))
-    running: list[tuple[Daemon, uvicorn.Server, threading.Thread]] = []
-
-    def start(**changes: Any) -> Daemon:
-        settings = replace(Settings(home=tmp_path), **changes)
-        library = Library(tmp_path / "models", bundled=model_file)
-        pool = ModelPool(make_limits(settings), settings, str(library.root), FAKE_WORKER)
-        state = State(settings, Catalog(library), pool)
-        listener = listen("127.0.0.1", 0)
-        config = uvicorn.Config(
-            make_application(state, host="127.0.0.1"),
-            http="h11",
-            ws="none",
-            log_config=None,
-            timeout_graceful_shutdown=2,
-        )
-        server = uvicorn.Server(config)
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(
-            target=lambda: loop.run_until_complete(server.serve(sockets=[listener]))
-        )
-        thread.start()
-        daemon = Daemon(state, listener.getsockname()[1], log, loop)
-        running.append((daemon, server, thread))
-        return daemon
-
-    yield start
-    for daemon, server, thread in running:
-        for client in daemon.clients:
-            client.close()
-        server.should_exit = True
-        thread.join()
-        daemon.loop.close()
+    """Starts daemons with settings of their own, whose workers keep a log."""
+    monkeypatch.setenv("FAKE_WORKER_LOG", str(tmp_path / "worker.log"))
+    with ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(run_daemon(tmp_path, model_file, **changes))
 
 
 @pytest.fixture
 def daemon(start_daemon: Callable[..., Daemon]) -> Daemon:
     """A daemon with ordinary settings."""
     return start_daemon()
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory, model_file: Path) -> Iterator[Daemon]:
+    """One for all tests of a module, for those that leave nothing behind."""
+    with run_daemon(tmp_path_factory.mktemp("home"), model_file) as daemon:
+        yield daemon
 
 
 @pytest.fixture

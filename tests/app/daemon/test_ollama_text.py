@@ -2,7 +2,10 @@
 
 import pytest
 
-WORDS = "w0 w1 w2 "
+
+@pytest.fixture(scope="module")
+def daemon(shared_daemon):
+    return shared_daemon
 
 
 def say(text: str, **extra: object) -> dict[str, object]:

@@ -5,6 +5,11 @@ import json
 import pytest
 
 
+@pytest.fixture(scope="module")
+def daemon(shared_daemon):
+    return shared_daemon
+
+
 def say(text: object, **extra: object) -> dict[str, object]:
     return {"model": "pocket", "messages": [{"role": "user", "content": text}], **extra}
 

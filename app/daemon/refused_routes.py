@@ -1,0 +1,39 @@
+"""Routes of Ollama that this server answers without doing what they are for."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.daemon.watched_reply import JSONReply
+from models.errors import Unsupported
+
+router = APIRouter()
+
+
+@router.get("/api/status")
+async def status() -> Response:
+    """No cloud."""
+    return JSONReply({"cloud": {"disabled": True, "source": "none"}})
+
+
+@router.post("/api/me")
+@router.post("/api/signout")
+@router.delete("/api/user/keys/{key}")
+async def account(request: Request) -> Response:
+    """There are no accounts."""
+    del request
+    return JSONReply({"error": "unauthorized"}, status_code=401)
+
+
+@router.post("/api/push")
+async def push() -> Response:
+    """Nothing leaves this machine."""
+    raise Unsupported("push is not supported", hint="upload the files with the Hub's own tools")
+
+
+@router.post("/api/create")
+async def create() -> Response:
+    """Models are pulled or given by path."""
+    raise Unsupported(
+        "create is not supported yet", hint="name a GGUF file or an MLX directory as the model"
+    )
