@@ -36,12 +36,13 @@ def bench_command(
     out. batch_decode_tok_s is of --batch sequences together.
     """
     settings = read_settings()
-    from engine.benchmark import Workload, measure
-    from engine.kernels import describe_kernels
-    from engine.loading import EngineOptions, load_model
     from models.resolve import resolve
 
     files = resolve(model, open_library(settings))
+    from engine.benchmark import Workload, measure
+    from engine.kernels import describe_kernels
+    from engine.loading import EngineOptions, load_model
+
     workload = Workload(prompt_tokens, gen_tokens, batch, repeat)
     start_s = time.perf_counter()
     loaded = load_model(

@@ -94,13 +94,21 @@ def damaged(kind: str, gguf: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [["show"], ["bench"], ["run"]])
-@pytest.mark.parametrize("kind", ["truncated", "short header", "wrong magic", "empty", "version"])
+KINDS = ("truncated", "short header", "wrong magic", "empty", "version")
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        *(("show", kind) for kind in KINDS),
+        *((command, kind) for command in ("run", "bench") for kind in KINDS[:1]),
+    ],
+)
 def test_a_damaged_file_is_refused_in_one_line(
-    run: Run, gguf: Path, kind: str, command: list[str]
+    run: Run, gguf: Path, command: str, kind: str
 ) -> None:
     path = damaged(kind, gguf)
-    done = run(*command, str(path), input="Hello")
+    done = run(command, str(path), input="Hello")
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     first, *rest = done.stderr.splitlines()
