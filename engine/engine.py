@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.block_pool import BlockPool
+from engine.block_tables import BlockTables
 from engine.disk_cache import DiskCache
 from engine.prefix_cache import PrefixCache
 from engine.request import Grammar, Request, StepOutput
@@ -77,14 +78,9 @@ class Engine:
         proposer = NgramProposer(limits.max_draft_tokens)
         self._disk_cache = disk_cache
         self._saved: set[str] = set()
-        self._scheduler = Scheduler(
-            pool,
-            self._cache,
-            limits,
-            eos_token_ids,
-            proposer.propose,
-            disk_cache.read if disk_cache else lambda _key: None,
-        )
+        read_saved = disk_cache.read if disk_cache else lambda _key: None
+        tables = BlockTables(pool, self._cache, read_saved)
+        self._scheduler = Scheduler(tables, limits, eos_token_ids, proposer.propose)
         self._num_steps = 0
 
     def add_request(self, request: Request) -> None:

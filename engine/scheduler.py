@@ -10,9 +10,8 @@ from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 
-from engine.block_pool import BlockPool
-from engine.disk_cache import chain_key
-from engine.prefix_cache import PrefixCache, PrefixMatch, num_common
+from engine.block_tables import BlockTables
+from engine.prefix_cache import num_common
 from engine.request import FinishReason, StepOutput, TokenLogprob
 from engine.sequence import Sequence, Status
 
@@ -73,7 +72,7 @@ class SampledTokens:
 
 
 class Scheduler:
-    """Continuous batching over one `BlockPool`.
+    """Continuous batching.
 
     Sequences that decode go first and always fit; what is left of the budget goes to prefill in
     the order of arrival. When blocks run out, the sequence that came last gives its own back and
@@ -82,24 +81,18 @@ class Scheduler:
 
     def __init__(
         self,
-        pool: BlockPool,
-        cache: PrefixCache,
+        tables: BlockTables,
         limits: SchedulerLimits,
         eos_token_ids: frozenset[int],
-        propose: Callable[[Sequence, int], SequenceOf[int]] = lambda _sequence, _limit: (),
-        read_saved: Callable[[str], bytes | None] = lambda _key: None,
+        propose: Callable[[Sequence, int], SequenceOf[int]],
     ) -> None:
         self.limits = limits
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self.num_preemptions = 0
-        self._pool = pool
-        self._cache = cache
+        self._tables = tables
         self._eos_token_ids = eos_token_ids
         self._propose = propose
-        self._read_saved = read_saved
-        self._copies: list[tuple[int, int]] = []
-        self._restores: list[tuple[int, bytes]] = []
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence by priority and arrival."""
@@ -121,10 +114,10 @@ class Scheduler:
         while budget > 0 and self.waiting and self._admit(self.waiting[0]):
             budget -= self._schedule_prefill(self.running[-1], budget, scheduled)
         running = tuple(item for item in scheduled if item.sequence.status is Status.RUNNING)
-        output = SchedulerOutput(running, tuple(self._copies), tuple(self._restores))
-        assert running or not (self._copies or self._restores)
-        self._copies, self._restores = [], []
-        return output
+        copies, restores = tuple(self._tables.copies), tuple(self._tables.restores)
+        assert running or not (copies or restores)
+        self._tables.copies, self._tables.restores = [], []
+        return SchedulerOutput(running, copies, restores)
 
     def update(
         self, output: SchedulerOutput, sampled: dict[str, SampledTokens]
@@ -143,9 +136,9 @@ class Scheduler:
                     )
                 )
             if sequence.status is Status.FINISHED:
-                self._release(sequence)
+                self._tables.release(sequence)
             else:
-                self._share_full_blocks(sequence)
+                self._tables.share_full_blocks(sequence)
         return results
 
     def abort(self, request_id: str) -> StepOutput | None:
@@ -162,9 +155,9 @@ class Scheduler:
             self._max_new_tokens(sequence) - 1,
         )
         drafts = tuple(self._propose(sequence, limit)) if limit > 0 else ()
-        while drafts and not self._has_room(sequence, 1 + len(drafts)):
+        while drafts and not self._tables.has_room(sequence, 1 + len(drafts)):
             drafts = drafts[:-1]
-        self._extend(sequence, 1 + len(drafts))
+        self._tables.extend(sequence, 1 + len(drafts))
         return ScheduledSequence(
             sequence, len(sequence) - 1, (sequence.token_ids[-1],), draft_token_ids=drafts
         )
@@ -177,7 +170,7 @@ class Scheduler:
             return 0
         if not self._make_room(sequence, num_tokens):
             return 0
-        self._extend(sequence, num_tokens)
+        self._tables.extend(sequence, num_tokens)
         start = sequence.num_computed_tokens
         token_ids = tuple(sequence.token_ids[start : start + num_tokens])
         scheduled.append(ScheduledSequence(sequence, start, token_ids))
@@ -185,21 +178,8 @@ class Scheduler:
 
     def _admit(self, sequence: Sequence) -> bool:
         """Start a waiting sequence on its cached prefix, if the rest of it has room."""
-        if len(self.running) >= self.limits.max_running:
+        if len(self.running) >= self.limits.max_running or not self._tables.start(sequence):
             return False
-        match = self._cache.match(sequence.token_ids[:-1])
-        shared = match.block_ids
-        num_needed = self._num_blocks(len(sequence)) - len(shared)
-        num_revived = sum(self._pool.ref_count(block_id) == 0 for block_id in shared)
-        if num_needed > self._pool.num_available - num_revived:
-            return False
-        for block_id in shared:
-            self._pool.retain(block_id)
-        sequence.block_table = list(shared)
-        sequence.cache_node, sequence.num_cache_nodes = match.node, len(shared)
-        sequence.num_computed_tokens = len(shared) * self._pool.block_size
-        if not self._restore(sequence):
-            self._copy_partial(sequence, match)
         if sequence.first_scheduled_s is None:
             sequence.first_scheduled_s = time.monotonic()
             sequence.num_cached_tokens = sequence.num_computed_tokens
@@ -207,33 +187,6 @@ class Scheduler:
         self.waiting.remove(sequence)
         self.running.append(sequence)
         return True
-
-    def _restore(self, sequence: Sequence) -> bool:
-        """Go on with blocks saved on disk; False when there are none."""
-        size, start = self._pool.block_size, len(sequence.block_table)
-        for i in range(start, (len(sequence) - 1) // size):
-            token_ids = tuple(sequence.token_ids[i * size : (i + 1) * size])
-            parent = sequence.cache_node or self._cache.root
-            contents = self._read_saved(chain_key(parent.key, token_ids))
-            if contents is None:
-                break
-            block_id = self._pool.acquire()
-            self._restores.append((block_id, contents))
-            sequence.block_table.append(block_id)
-            sequence.cache_node = self._cache.insert(parent, token_ids, block_id)
-            sequence.num_cache_nodes = i + 1
-            sequence.num_computed_tokens += size
-        return len(sequence.block_table) > start
-
-    def _copy_partial(self, sequence: Sequence, match: PrefixMatch) -> None:
-        """Start the next block as a copy of one whose beginning is the same."""
-        if match.partial_block_id is None or self._pool.num_available < 2:
-            return
-        self._pool.retain(match.partial_block_id)
-        sequence.block_table.append(self._pool.acquire())
-        self._pool.release(match.partial_block_id)
-        self._copies.append((match.partial_block_id, sequence.block_table[-1]))
-        sequence.num_computed_tokens += match.num_partial_tokens
 
     def _accept(self, item: ScheduledSequence, sampled: SampledTokens) -> StepOutput:
         sequence = item.sequence
@@ -286,62 +239,26 @@ class Scheduler:
         (self.running if sequence.status is Status.RUNNING else self.waiting).remove(sequence)
         sequence.status, sequence.finish_reason = Status.FINISHED, reason
         if release:
-            self._release(sequence)
+            self._tables.release(sequence)
         stats = sequence.stats(time.monotonic())
         return StepOutput(sequence.request.id, finish_reason=reason, stats=stats)
 
-    def _num_blocks(self, num_tokens: int) -> int:
-        return -(-num_tokens // self._pool.block_size)
-
-    def _num_missing(self, sequence: Sequence, num_tokens: int) -> int:
-        needed = self._num_blocks(sequence.num_computed_tokens + num_tokens)
-        return needed - len(sequence.block_table)
-
-    def _has_room(self, sequence: Sequence, num_tokens: int) -> bool:
-        return self._num_missing(sequence, num_tokens) <= self._pool.num_available
-
     def _make_room(self, sequence: Sequence, num_tokens: int) -> bool:
         """Preempt the latest until the tokens fit; False when it was the sequence itself."""
-        while not self._has_room(sequence, num_tokens):
+        while not self._tables.has_room(sequence, num_tokens):
             latest = max(self.running, key=_turn)
             self._preempt(latest)
             if latest is sequence:
                 return False
         return True
 
-    def _extend(self, sequence: Sequence, num_tokens: int) -> None:
-        for _ in range(self._num_missing(sequence, num_tokens)):
-            sequence.block_table.append(self._pool.acquire())
-
     def _preempt(self, sequence: Sequence) -> None:
         self.num_preemptions += 1
-        self._release(sequence)
+        self._tables.release(sequence)
         sequence.num_computed_tokens = 0
         self.running.remove(sequence)
         sequence.status = Status.WAITING
         self.add(sequence)
-
-    def _release(self, sequence: Sequence) -> None:
-        """Give the blocks back, last one first: a cached parent outlives its children."""
-        self._share_full_blocks(sequence)
-        for block_id in reversed(sequence.block_table):
-            self._pool.release(block_id)
-        sequence.block_table = []
-        sequence.cache_node, sequence.num_cache_nodes = None, 0
-
-    def _share_full_blocks(self, sequence: Sequence) -> None:
-        """Make newly filled blocks known; where another sequence was first, use its block."""
-        size = self._pool.block_size
-        for i in range(sequence.num_cache_nodes, sequence.num_computed_tokens // size):
-            own = sequence.block_table[i]
-            parent = sequence.cache_node or self._cache.root
-            token_ids = tuple(sequence.token_ids[i * size : (i + 1) * size])
-            node = self._cache.insert(parent, token_ids, own)
-            if node.block_id != own:
-                self._pool.retain(node.block_id)
-                self._pool.release(own)
-                sequence.block_table[i] = node.block_id
-            sequence.cache_node, sequence.num_cache_nodes = node, i + 1
 
 
 def _turn(sequence: Sequence) -> float:
