@@ -34,7 +34,6 @@ check: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests
 
 fix: .venv/.ready-dev
 	$(BIN)/ruff format .

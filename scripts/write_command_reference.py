@@ -37,7 +37,8 @@ def main() -> None:
     """Write the file, or with `--check` end with 1 when it would change."""
     text = make_reference()
     if sys.argv[1:] == ["--check"]:
-        sys.exit(0 if REFERENCE.read_text() == text else "docs/commands.md is stale: run `make docs`")
+        stale = REFERENCE.read_text() != text
+        sys.exit("docs/commands.md is stale: run `make docs`" if stale else 0)
     REFERENCE.parent.mkdir(exist_ok=True)
     REFERENCE.write_text(text)
 
