@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from app.daemon import (
+    anthropic_routes,
     embed_routes,
     library_routes,
     ollama_routes,
@@ -27,6 +28,7 @@ from models.errors import UserError
 log = logging.getLogger("localllm.daemon")
 
 ROUTES = (
+    anthropic_routes,
     embed_routes,
     library_routes,
     ollama_routes,

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from app.daemon import ollama_replies, openai_replies
+from app.daemon import anthropic_replies, ollama_replies, openai_replies
 from app.daemon.encoder import Json
 from app.daemon.watched_reply import JSONReply
 from models.errors import UserError
@@ -39,5 +39,8 @@ async def answer_defect(request: Request, error: Exception) -> Response:
 
 
 def _body(request: Request, error: UserError) -> Json:
-    is_openai = request.url.path.startswith("/v1/")
+    path = request.url.path
+    if path.startswith("/v1/messages"):
+        return anthropic_replies.error_body(error)
+    is_openai = path.startswith("/v1/")
     return openai_replies.error_body(error) if is_openai else ollama_replies.error_body(error)
