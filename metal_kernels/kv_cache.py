@@ -8,6 +8,8 @@ import mlx.core as mx
 
 from metal_kernels import reference
 from metal_kernels.backend import backend, cpu
+from metal_kernels.metal import kv_write as metal_write
+from metal_kernels.metal import trust
 
 
 def make_pool(
@@ -33,11 +35,14 @@ def make_pool(
 def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.array:
     """Write k [T, Hkv, D] and v [T, Hkv, Dv] to slots int32 [T]; a negative slot is skipped.
 
-    Returns the pool to use from here on. On the CPU it shares the old pool's memory, which is
-    written in place: bind the result and do not read the old array.
+    Returns the pool to use from here on. It shares the old pool's memory, which is written in place
+    (except by the reference): bind the result and do not read the old array. On Metal only our own
+    ops may read the pool before it is evaluated (see `metal.fence`).
     """
     assert k.shape[:2] == v.shape[:2] == (slots.size, pool.shape[1])
     assert k.shape[-1] + v.shape[-1] == pool.shape[-1]
     if backend() == "cpu":
         return cpu.kv_write(pool, slots, k, v)
+    if backend() == "metal" and trust.works("kv_write"):
+        return metal_write.kv_write(pool, slots, k, v)
     return reference.kv_write(pool, slots, k, v)

@@ -4,6 +4,8 @@ import mlx.core as mx
 
 from metal_kernels import reference
 from metal_kernels.backend import backend, cpu
+from metal_kernels.metal import paged_attention as metal_attention
+from metal_kernels.metal import trust
 
 
 def paged_attention(
@@ -34,6 +36,18 @@ def paged_attention(
             q, pool, block_tables, query_starts, context_lens, scale, window or 0, sinks,
             soft_cap or 0.0,
         )  # fmt: skip
+    if backend() == "metal" and trust.works("gather_kv"):
+        return metal_attention.paged_attention(
+            q,
+            pool,
+            block_tables=block_tables,
+            query_starts=query_starts,
+            context_lens=context_lens,
+            scale=scale,
+            window=window,
+            sinks=sinks,
+            soft_cap=soft_cap,
+        )
     return reference.paged_attention(
         q,
         pool,

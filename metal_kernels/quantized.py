@@ -1,7 +1,8 @@
 """Quantized weight matrices: GGUF blocks or MLX affine in, products with activations out.
 
-On the CPU the blocks are repacked without loss into tiles. On Metal they become MLX affine where
-that is lossless, and dense otherwise (see `affine`). The reference keeps float32.
+On the CPU the blocks are repacked without loss into tiles. Metal's kernels read them as they lie in
+the file; what they cannot read becomes MLX affine where that is lossless, and dense otherwise (see
+`affine`). The reference keeps float32.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 
 from metal_kernels import affine, reference
 from metal_kernels.backend import backend, cpu
+from metal_kernels.metal import mapping
+from metal_kernels.metal import quantized_matmul as metal_blocks
 
 K_QUANTS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
 PLAIN_QUANTS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
@@ -41,7 +44,8 @@ def load_blocks(
 ) -> QuantizedMatrix:
     """A matrix from GGUF blocks, uint8 [N, row_bytes], which may be a memory map.
 
-    The blocks are read before this returns. ValueError if the type is unknown or sizes disagree.
+    The blocks are read before this returns, on Metal perhaps only mapped. ValueError if the type
+    is unknown or sizes disagree.
     """
     if quantization not in GGUF_QUANTIZATIONS:
         known = ", ".join(sorted(GGUF_QUANTIZATIONS))
@@ -55,6 +59,9 @@ def load_blocks(
     if backend() == "cpu":
         matrix = cpu.pack_gguf(quantization, blocks, num_columns)
         return QuantizedMatrix(quantization, blocks.shape[0], num_columns, matrix.num_bytes, matrix)
+    if backend() == "metal" and metal_blocks.supports(quantization):
+        stored = mapping.bind(blocks)
+        return QuantizedMatrix(quantization, blocks.shape[0], num_columns, stored.nbytes, stored)
     storage: affine.Storage
     if backend() == "metal":
         storage = affine.from_blocks(quantization, blocks, num_columns)
@@ -93,11 +100,14 @@ def load_affine(
 def matmul(x: mx.array, w: QuantizedMatrix) -> mx.array:
     """x [..., K] times the transpose of w: [..., N] in x's dtype.
 
-    A row's result depends on nothing but the row: not on the rows beside it nor on threads.
+    A row's result depends on nothing but the row: not on the rows beside it nor on threads. On
+    Metal the number of rows chooses the kernel, and with it the rounding.
     """
     assert x.shape[-1] == w.num_columns, f"{x.shape} @ [{w.num_rows}, {w.num_columns}]^T"
     if backend() == "cpu":
         return cpu.matmul(x, w.storage)
+    if isinstance(w.storage, mx.array):
+        return metal_blocks.matmul(x, w.storage, w.quantization)
     return affine.matmul(x, w.storage)
 
 
@@ -105,6 +115,8 @@ def take_rows(w: QuantizedMatrix, ids: mx.array) -> mx.array:
     """Rows of w as float32 [..., K], for embeddings. ids must lie in [0, N)."""
     if backend() == "cpu":
         return cpu.take_rows(w.storage, ids)
+    if isinstance(w.storage, mx.array):
+        return metal_blocks.take_rows(w.storage, w.quantization, ids, mx.float32)
     return affine.take_rows(w.storage, ids)
 
 

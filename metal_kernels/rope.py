@@ -4,6 +4,7 @@ import mlx.core as mx
 
 from metal_kernels import reference
 from metal_kernels.backend import backend, cpu
+from metal_kernels.metal import pointwise
 
 
 def rope(
@@ -23,6 +24,10 @@ def rope(
     assert x.ndim == 3
     assert positions.shape == x.shape[:1]
     assert 2 * inv_freq.size <= x.shape[-1]
-    if backend() == "cpu":
-        return cpu.rope(x, positions, inv_freq, scale, interleaved)
-    return reference.rope(x, positions, inv_freq, scale, interleaved)
+    match backend():
+        case "cpu":
+            return cpu.rope(x, positions, inv_freq, scale, interleaved)
+        case "metal":
+            return pointwise.rope(x, positions, inv_freq, scale, interleaved)
+        case _:
+            return reference.rope(x, positions, inv_freq, scale, interleaved)

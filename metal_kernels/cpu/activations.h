@@ -12,23 +12,39 @@ namespace localllm {
 
 struct alignas(64) BlockInfo {
   float scale;
-  int16_t sums32[2][8];   // per plane and 32 columns
-  int16_t sums16[2][16];  // per plane and 16 columns
+  // Sums of whole inputs, rounded to 16 bits of the block's largest, for formats with mins.
+  float sum_scale32, sum_scale16;
+  int16_t scaled_sums32[8], scaled_sums16[16];
+  int16_t sums16[2][16];  // exact, per plane and 16 columns
   float inputs32[8];      // 256 * high + low summed over 32 columns, exact
   float inputs64[4];      // over 64
 };
 static_assert(sizeof(BlockInfo) == 192);
 
-// Fills what follows from sums16.
-static inline void complete(BlockInfo& info) {
-  for (int g = 0; g < 8; ++g) {
-    for (int plane = 0; plane < 2; ++plane)
-      info.sums32[plane][g] = int16_t(info.sums16[plane][2 * g] + info.sums16[plane][2 * g + 1]);
-    info.inputs32[g] = float(256 * info.sums32[0][g] + info.sums32[1][g]);
+// Rounds sums to 16 bits; returns the scale that undoes it.
+static inline float round_sums(const int32_t* sums, int count, float scale, int16_t* out) {
+  int32_t largest = 0;
+  for (int i = 0; i < count; ++i) {
+    int32_t magnitude = sums[i] < 0 ? -sums[i] : sums[i];
+    largest = magnitude > largest ? magnitude : largest;
   }
-  for (int g = 0; g < 4; ++g)
-    info.inputs64[g] = float(256 * (info.sums32[0][2 * g] + info.sums32[0][2 * g + 1]) +
-                             info.sums32[1][2 * g] + info.sums32[1][2 * g + 1]);
+  int shift = 0;
+  while ((largest + ((1 << shift) >> 1)) >> shift > 32767) ++shift;
+  for (int i = 0; i < count; ++i) out[i] = int16_t((sums[i] + ((1 << shift) >> 1)) >> shift);
+  return scale * float(1 << shift);
+}
+
+// Fills what follows from scale and sums16.
+static inline void complete(BlockInfo& info) {
+  int32_t sums32[8], sums16[16];
+  for (int g = 0; g < 16; ++g) sums16[g] = 256 * info.sums16[0][g] + info.sums16[1][g];
+  for (int g = 0; g < 8; ++g) {
+    sums32[g] = sums16[2 * g] + sums16[2 * g + 1];
+    info.inputs32[g] = float(sums32[g]);
+  }
+  for (int g = 0; g < 4; ++g) info.inputs64[g] = float(sums32[2 * g] + sums32[2 * g + 1]);
+  info.sum_scale32 = round_sums(sums32, 8, info.scale, info.scaled_sums32);
+  info.sum_scale16 = round_sums(sums16, 16, info.scale, info.scaled_sums16);
 }
 
 struct Panel {

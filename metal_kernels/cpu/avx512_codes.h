@@ -86,6 +86,13 @@ inline __m512i load_codebook(const int8_t* values) {
   return _mm512_broadcast_i32x4(table);
 }
 
+// High nibbles of two rows of 16 bytes, side by side as 16-bit numbers.
+inline __m512i nibble_min_pair(const uint8_t* p) {
+  __m512i even = _mm512_srli_epi32(_mm512_cvtepu8_epi32(load16(p)), 4);
+  __m512i odd = _mm512_srli_epi32(_mm512_cvtepu8_epi32(load16(p + 16)), 4);
+  return _mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
+}
+
 // 16 numbers of a scale row as float32.
 inline __m512 load_numbers(const uint8_t* p, Number n) {
   switch (n) {

@@ -57,8 +57,10 @@ void run_matmul(const Format& f, const uint8_t* weights, int num_rows, int num_c
   }
   MatmulJob job{f, weights, num_rows, num_columns, num_inputs, panel, x, split, y};
   int tiles = num_tiles(num_rows);
-  int share = std::clamp(tiles / (ThreadPool::instance().num_threads() * 8), 1, 16);
-  parallel_ranges(tiles, round_up(share, 4), [&](int64_t begin, int64_t end) {
+  // Many inputs: fewer, larger ranges reuse inputs in the cache. Few: balance matters more.
+  int ranges = ThreadPool::instance().num_threads() * (num_inputs > 32 ? 2 : 8);
+  int share = std::clamp(tiles / ranges, 1, 16);
+  parallel_ranges(tiles, round_up(share, 2), [&](int64_t begin, int64_t end) {
     k.matmul(job, int(begin), int(end));
   });
 }

@@ -1,7 +1,7 @@
 // Matmul with AMX for three inputs or more.
 //
 // Quantized formats give the same bits as matmul_scalar.cpp. For Super* formats scale * code is at
-// most 13 bits, so it goes into two int8 planes P = 2^base * high + low; with the two planes of the
+// most 13 bits, so it goes into two byte planes 2^base * high + low; with the two planes of the
 // activations four tile products cover 256 columns before anything becomes float. Grouped formats
 // need a float step for each scale.
 //
@@ -20,7 +20,8 @@ namespace {
 using namespace localllm::avx512;
 
 constexpr int kPlaneBytes = kSuper * 16;
-constexpr int kBlockTiles = 4;    // weight tiles expanded at a time: 32 KB of planes
+constexpr int kPairTiles = 2;     // weight tiles expanded at a time: 16 KB, stays in the L1 cache
+constexpr int kBlockTiles = 16;   // weight tiles that meet a slice of inputs while it is in L2
 constexpr int kChunkInputs = 512;  // inputs whose sums are kept at a time
 
 // ---- formats with integer scales under a float one ----
@@ -50,23 +51,21 @@ inline void small_products(const __m512i* v, int count, __m512i scale, int8_t* h
   }
 }
 
-// (code - zero) * scale in general: planes P >> 7 and P & 127.
+// (code - zero) * scale in general, |.| < 2^15: planes P >> 8 (signed) and P & 255.
 template <int Zero>
 inline void wide_products(const __m512i* v, int count, __m512i scale, int8_t* high, int8_t* low) {
-  const __m512i byte = _mm512_set1_epi16(0xff), zero = _mm512_set1_epi16(Zero);
-  const __m512i seven = _mm512_set1_epi8(0x7f);
+  const __m512i byte = _mm512_set1_epi16(0xff);
   __m512i words = in_both_words(scale);
+  __m512i offset = _mm512_mullo_epi16(words, _mm512_set1_epi16(Zero));
+  __m512i even_scale = _mm512_and_si512(words, byte), odd_scale = _mm512_slli_epi16(words, 8);
   for (int j = 0; j < count; ++j) {
-    __m512i even = _mm512_sub_epi16(_mm512_and_si512(v[j], byte), zero);
-    __m512i odd = _mm512_sub_epi16(_mm512_srli_epi16(v[j], 8), zero);
-    even = _mm512_mullo_epi16(even, words);
-    odd = _mm512_mullo_epi16(odd, words);
-    // select by `byte`: even's low byte, odd's byte moved up
-    __m512i lows = _mm512_ternarylogic_epi64(byte, even, _mm512_slli_epi16(odd, 8), 0xca);
-    __m512i highs = _mm512_ternarylogic_epi64(byte, _mm512_srai_epi16(even, 7),
-                                              _mm512_slli_epi16(odd, 1), 0xca);
-    _mm512_store_si512(low + j * 64, _mm512_and_si512(lows, seven));
-    _mm512_store_si512(high + j * 64, highs);
+    __m512i even = _mm512_sub_epi16(_mm512_maddubs_epi16(v[j], even_scale), offset);
+    __m512i odd = _mm512_sub_epi16(_mm512_maddubs_epi16(v[j], odd_scale), offset);
+    // 0xca selects the second operand where the first has ones, else the third
+    _mm512_store_si512(low + j * 64, _mm512_ternarylogic_epi64(
+                                         byte, even, _mm512_slli_epi16(odd, 8), 0xca));
+    _mm512_store_si512(high + j * 64, _mm512_ternarylogic_epi64(
+                                          byte, _mm512_srli_epi16(even, 8), odd, 0xca));
   }
 }
 
@@ -81,9 +80,10 @@ template <Kind K, int Bits, int Zero, bool Mins, bool Codebook>
 struct Super {
   static constexpr bool kSingle = Bits == 2;  // at most 3 * 15
   static constexpr bool kSmall = K == Kind::Super32 && !Codebook;
-  static constexpr bool kUnsigned = kSmall;  // up to 31 * 7 = 217
+  static constexpr bool kUnsignedHigh = kSmall;  // up to 31 * 7 = 217
+  static constexpr bool kUnsignedLow = true;
   static constexpr int kPlanes = kSingle ? 1 : 2;
-  static constexpr int kBase = kSmall ? 3 : 7;
+  static constexpr int kBase = kSmall ? 3 : 8;
   static constexpr int kMinPairs = K == Kind::Super32 ? 4 : 8;
   static constexpr ScaleOffsets kAt =
       scale_offsets({K, Bits, Zero, Mins, Number::F16, 32, nullptr}, 8);
@@ -122,14 +122,9 @@ struct Super {
   }
 
   static __m512i min_pair(const uint8_t* tile, int p) {
-    if constexpr (K == Kind::Super32) {
+    if constexpr (K == Kind::Super32)
       return _mm512_cvtepu8_epi16(load32(tile + kAt.mins + p * 32));
-    } else {
-      auto min = [&](int g) {
-        return _mm512_srli_epi32(_mm512_cvtepu8_epi32(load16(tile + kAt.scales + g * 16)), 4);
-      };
-      return _mm512_or_si512(min(2 * p), _mm512_slli_epi32(min(2 * p + 1), 16));
-    }
+    else return nibble_min_pair(tile + kAt.scales + p * 32);
   }
 
   // Products of one weight tile with one input tile, waiting to be added to its sums.
@@ -142,14 +137,11 @@ struct Super {
   };
 
   static __m512i min_sums(const Tile& tile, const BlockInfo& info) {
-    const auto& sums = kMinPairs == 4 ? info.sums32[0] : info.sums16[0];
-    const int16_t *high_sums = sums, *low_sums = sums + 2 * kMinPairs;
-    __m512i high = _mm512_setzero_si512(), low = high;
-    for (int p = 0; p < kMinPairs; ++p) {
-      high = _mm512_dpwssd_epi32(high, tile.mins[p], broadcast4(high_sums + 2 * p));
-      low = _mm512_dpwssd_epi32(low, tile.mins[p], broadcast4(low_sums + 2 * p));
-    }
-    return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+    const int16_t* sums = kMinPairs == 4 ? info.scaled_sums32 : info.scaled_sums16;
+    __m512i total = _mm512_setzero_si512();
+    for (int p = 0; p < kMinPairs; ++p)
+      total = _mm512_dpwssd_epi32(total, tile.mins[p], broadcast4(sums + 2 * p));
+    return total;
   }
 
   // Input planes (high, low) x weight planes, in the order of the products.
@@ -160,17 +152,28 @@ struct Super {
     else return _mm512_add_epi32(_mm512_slli_epi32(high, kBase), load64(at + 256));
   }
 
-  static void add_rows(const Pending& p, int begin, int end) {
-    for (int m = begin; m < std::min(end, p.rows); ++m) {
-      const BlockInfo& info = p.info[m];
-      __m512 scale = _mm512_set1_ps(info.scale), sum = _mm512_load_ps(p.sums + m * 16);
-      __m512 dot = _mm512_fmadd_ps(_mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(product(p, 0, m)),
-                                   _mm512_cvtepi32_ps(product(p, 1, m)));
-      sum = _mm512_fmadd_ps(_mm512_mul_ps(p.tile->d, scale), dot, sum);
-      if constexpr (Mins)
-        sum = _mm512_fnmadd_ps(_mm512_mul_ps(p.tile->dmin, scale),
-                               _mm512_cvtepi32_ps(min_sums(*p.tile, info)), sum);
-      _mm512_store_ps(p.sums + m * 16, sum);
+  static void add_row(const Pending& p, int m) {
+    const BlockInfo& info = p.info[m];
+    __m512 scale = _mm512_set1_ps(info.scale), sum = _mm512_load_ps(p.sums + m * 16);
+    __m512 dot = _mm512_fmadd_ps(_mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(product(p, 0, m)),
+                                 _mm512_cvtepi32_ps(product(p, 1, m)));
+    sum = _mm512_fmadd_ps(_mm512_mul_ps(p.tile->d, scale), dot, sum);
+    if constexpr (Mins) {
+      __m512 sum_scale = _mm512_set1_ps(kMinPairs == 4 ? info.sum_scale32 : info.sum_scale16);
+      sum = _mm512_fnmadd_ps(_mm512_mul_ps(p.tile->dmin, sum_scale),
+                             _mm512_cvtepi32_ps(min_sums(*p.tile, info)), sum);
+    }
+    _mm512_store_ps(p.sums + m * 16, sum);
+  }
+
+  // Rows of quarter 0..3 of a tile.
+  static void add_quarter(const Pending& p, int quarter) {
+    int begin = quarter * 4;
+    if (begin + 4 <= p.rows) {
+#pragma GCC unroll 4
+      for (int m = 0; m < 4; ++m) add_row(p, begin + m);
+    } else {
+      for (int m = begin; m < p.rows; ++m) add_row(p, m);
     }
   }
 
@@ -179,14 +182,14 @@ struct Super {
     tile_load<4>(x + step * rows * 64, 64);
     tile_load<5>(x + plane + step * rows * 64, 64);
     tile_load<6>(tile.planes[0] + step * 1024, 64);
-    tile_dot<kUnsigned, 0, 4, 6>();
+    tile_dot<kUnsignedHigh, 0, 4, 6>();
     if constexpr (kPlanes == 2) {
       tile_load<7>(tile.planes[1] + step * 1024, 64);
-      tile_dot<kUnsigned, 1, 4, 7>();
-      tile_dot<kUnsigned, 2, 5, 6>();
-      tile_dot<kUnsigned, 3, 5, 7>();
+      tile_dot<kUnsignedLow, 1, 4, 7>();
+      tile_dot<kUnsignedHigh, 2, 5, 6>();
+      tile_dot<kUnsignedLow, 3, 5, 7>();
     } else {
-      tile_dot<kUnsigned, 1, 5, 6>();
+      tile_dot<kUnsignedHigh, 1, 5, 6>();
     }
   }
 
@@ -209,7 +212,7 @@ struct Super {
         }
         for (int step = 0; step < 4; ++step) {
           multiply_step(x, rows, tiles[t], step);
-          if (pending.products) add_rows(pending, step * 4, step * 4 + 4);
+          if (pending.products) add_quarter(pending, step);
         }
         int32_t* out = products[turn][0];
         tile_store<0>(out, 64);
@@ -223,7 +226,7 @@ struct Super {
         turn ^= 1;
       }
     }
-    add_rows(pending, 0, 16);
+    for (int quarter = 0; quarter < 4; ++quarter) add_quarter(pending, quarter);
   }
 };
 
@@ -358,24 +361,27 @@ void for_each_block(const MatmulJob& job, int begin, int end, F body) {
 
 template <typename Impl>
 void run_super(const MatmulJob& job, int begin, int end) {
-  alignas(64) static thread_local typename Impl::Tile tiles[kBlockTiles];
+  alignas(64) static thread_local typename Impl::Tile tiles[kPairTiles];
   const Format& f = job.format;
   __m512i table = f.codebook ? load_codebook(f.codebook) : _mm512_setzero_si512();
   int64_t bytes = tile_bytes(f, job.num_columns);
   TileConfig config(std::min(job.num_inputs, 16), 64);
   for_each_block(job, begin, end, [&](int t, int count, int i, int inputs, float* sums) {
     for (int s = 0; s < num_supers(job.num_columns); ++s) {
-      for (int k = 0; k < count; ++k)
-        Impl::expand(job.weights + (t + k) * bytes + int64_t(s) * super_bytes(f, 8), table,
-                     tiles[k]);
-      Impl::multiply(job, tiles, count, s, i, inputs, sums);
+      const uint8_t* weights = job.weights + t * bytes + int64_t(s) * super_bytes(f, 8);
+      for (int pair = 0; pair < count; pair += kPairTiles) {
+        int size = std::min(kPairTiles, count - pair);
+        for (int k = 0; k < size; ++k)
+          Impl::expand(weights + (pair + k) * bytes, table, tiles[k]);
+        Impl::multiply(job, tiles, size, s, i, inputs, sums + pair * 256);
+      }
     }
   });
 }
 
 template <typename Impl>
 void run_grouped(const MatmulJob& job, int begin, int end) {
-  alignas(64) static thread_local typename Impl::Tile tiles[kBlockTiles];
+  alignas(64) static thread_local typename Impl::Tile tiles[kPairTiles];
   const Format& f = job.format;
   __m512i table = f.codebook ? load_codebook(f.codebook) : _mm512_setzero_si512();
   int64_t bytes = tile_bytes(f, job.num_columns);
@@ -383,10 +389,13 @@ void run_grouped(const MatmulJob& job, int begin, int end) {
   for_each_block(job, begin, end, [&](int t, int count, int i, int inputs, float* sums) {
     for (int s = 0; s < num_supers(job.num_columns); ++s) {
       int num_groups = groups_in_super(job.num_columns, s);
-      for (int k = 0; k < count; ++k)
-        Impl::expand(f, job.weights + (t + k) * bytes + int64_t(s) * super_bytes(f, 8), num_groups,
-                     table, tiles[k]);
-      Impl::multiply(job, tiles, count, s, i, inputs, sums);
+      const uint8_t* weights = job.weights + t * bytes + int64_t(s) * super_bytes(f, 8);
+      for (int pair = 0; pair < count; pair += kPairTiles) {
+        int size = std::min(kPairTiles, count - pair);
+        for (int k = 0; k < size; ++k)
+          Impl::expand(f, weights + (pair + k) * bytes, num_groups, table, tiles[k]);
+        Impl::multiply(job, tiles, size, s, i, inputs, sums + pair * 256);
+      }
     }
   });
 }

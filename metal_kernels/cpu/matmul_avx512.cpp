@@ -111,6 +111,10 @@ inline __m512i zero_term(int sum) {
   else return _mm512_set1_epi32(-Zero * sum);
 }
 
+inline int sum32(const BlockInfo& info, int plane, int group) {
+  return info.sums16[plane][2 * group] + info.sums16[plane][2 * group + 1];
+}
+
 template <int Bits, bool Codebook>
 inline void load_values(const uint8_t* group, __m512i table, __m512i v[8]) {
   load_codes<Bits>(group, v);
@@ -132,7 +136,7 @@ inline void super32_dots(const uint8_t* tile, __m512i table, const Inputs<Rows>&
     for (int m = 0; m < Rows; ++m) {
       const BlockInfo& info = x.info[m];
       Pair part = dot<8>(v, x.group(g, m, 0), x.group(g, m, 1),
-                         zero_term<Zero>(info.sums32[0][g]), zero_term<Zero>(info.sums32[1][g]));
+                         zero_term<Zero>(sum32(info, 0, g)), zero_term<Zero>(sum32(info, 1, g)));
       add_scaled(total[m], part, scale);
     }
   }
@@ -159,25 +163,21 @@ inline void super16_dots(const uint8_t* tile, const Inputs<Rows>& x, Pair* total
   }
 }
 
-// Sum over groups of min * (sum of the group's inputs), for Super32.
+// Sum over groups of min * (rounded sum of the group's inputs), for Super32.
 inline __m512i interleaved_mins(const uint8_t* mins, const BlockInfo& info) {
-  __m512i high = _mm512_setzero_si512(), low = high;
-  for (int p = 0; p < 4; ++p) {
-    __m512i pair = _mm512_cvtepu8_epi16(load32(mins + p * 32));
-    high = _mm512_dpwssd_epi32(high, pair, broadcast4(info.sums32[0] + 2 * p));
-    low = _mm512_dpwssd_epi32(low, pair, broadcast4(info.sums32[1] + 2 * p));
-  }
-  return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low);
+  __m512i sum = _mm512_setzero_si512();
+  for (int p = 0; p < 4; ++p)
+    sum = _mm512_dpwssd_epi32(sum, _mm512_cvtepu8_epi16(load32(mins + p * 32)),
+                              broadcast4(info.scaled_sums32 + 2 * p));
+  return sum;
 }
 
 // The same for Super16, whose mins are the high nibbles of the scale bytes.
 inline __m512i nibble_mins(const uint8_t* scales, const BlockInfo& info) {
   __m512i sum = _mm512_setzero_si512();
-  for (int g = 0; g < 16; ++g) {
-    __m512i min = _mm512_srli_epi32(_mm512_cvtepu8_epi32(load16(scales + g * 16)), 4);
-    int inputs = 256 * info.sums16[0][g] + info.sums16[1][g];
-    sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(min, _mm512_set1_epi32(inputs)));
-  }
+  for (int p = 0; p < 8; ++p)
+    sum = _mm512_dpwssd_epi32(sum, nibble_min_pair(scales + p * 32),
+                              broadcast4(info.scaled_sums16 + 2 * p));
   return sum;
 }
 
@@ -208,7 +208,9 @@ struct Weights {
       if constexpr (Mins) {
         __m512i mins = K == Kind::Super32 ? interleaved_mins(tile + at.mins, x.info[m])
                                           : nibble_mins(tile + at.scales, x.info[m]);
-        acc[m] = _mm512_fnmadd_ps(_mm512_mul_ps(dmin, scale), _mm512_cvtepi32_ps(mins), acc[m]);
+        __m512 sum_scale =
+            _mm512_set1_ps(K == Kind::Super32 ? x.info[m].sum_scale32 : x.info[m].sum_scale16);
+        acc[m] = _mm512_fnmadd_ps(_mm512_mul_ps(dmin, sum_scale), _mm512_cvtepi32_ps(mins), acc[m]);
       }
     }
   }
@@ -229,8 +231,8 @@ struct Weights {
         load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
         for (int m = 0; m < Rows; ++m) {
           const BlockInfo& info = x.info[m];
-          __m512i high = _mm512_add_epi32(part[m].high, zero_term<Zero>(info.sums32[0][g]));
-          __m512i low = _mm512_add_epi32(part[m].low, zero_term<Zero>(info.sums32[1][g]));
+          __m512i high = _mm512_add_epi32(part[m].high, zero_term<Zero>(sum32(info, 0, g)));
+          __m512i low = _mm512_add_epi32(part[m].low, zero_term<Zero>(sum32(info, 1, g)));
           part[m] = dot<8>(v, x.group(g, m, 0), x.group(g, m, 1), high, low);
         }
       }

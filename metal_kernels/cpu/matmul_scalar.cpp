@@ -83,16 +83,15 @@ float add_super(const Format& f, const uint8_t* tile, int row, const Block& x,
     total.high += scale * part.high;
     total.low += scale * part.low;
     if (!f.mins) continue;
-    if (nibbles) mins += (byte >> 4) * (256 * info.sums16[0][g] + info.sums16[1][g]);
-    else
-      mins += tile[at.mins + g / 2 * 32 + row * 2 + g % 2] *
-              (256 * info.sums32[0][g] + info.sums32[1][g]);
+    if (nibbles) mins += (byte >> 4) * info.scaled_sums16[g];
+    else mins += tile[at.mins + g / 2 * 32 + row * 2 + g % 2] * info.scaled_sums32[g];
   }
   float d = load_number(tile + at.d + row * 2, Number::F16);
   acc = std::fma(d * info.scale, std::fma(256.0f, float(total.high), float(total.low)), acc);
   if (!f.mins) return acc;
   float dmin = load_number(tile + at.dmin + row * 2, Number::F16);
-  return std::fma(-(dmin * info.scale), float(mins), acc);
+  float sum_scale = nibbles ? info.sum_scale16 : info.sum_scale32;
+  return std::fma(-(dmin * sum_scale), float(mins), acc);
 }
 
 float add_grouped(const Format& f, const uint8_t* tile, int num_groups, int row, const Block& x,

@@ -17,8 +17,8 @@ from metal_kernels.metal.dense_attention import dense_attention
 from metal_kernels.metal.gather_kv import gather_kv
 from metal_kernels.metal.kernel import Kernel, parameters
 
-HEAD_SIZES = (64, 80, 96, 128, 192, 256)
-"""Sizes of keys and of values; any pair of them."""
+MAX_HEAD_SIZE = 256
+"""Above it a row's share of a head no longer fits the registers."""
 
 MAX_KERNEL_ROWS = 16
 """Query tokens per sequence up to which K and V are read in place."""
@@ -84,7 +84,8 @@ def paged_attention(
     starts = cast(list[int], query_starts.tolist())
     contexts = cast(list[int], context_lens.tolist())
     width = block_tables.shape[1]
-    most_rows = MAX_KERNEL_ROWS if trust.works(attention_kernel().name) else 0
+    fits = takes_head_sizes(q.shape[-1], pool.shape[-1] - q.shape[-1])
+    most_rows = MAX_KERNEL_ROWS if fits and trust.works(attention_kernel().name) else 0
     results = []
     for first, last in split_runs(starts, most_rows):
         rows = q[starts[first] : starts[last]]
@@ -103,6 +104,11 @@ def paged_attention(
         )
         results.append(_launch(rows, pool, block_tables, plan, scale, window, sinks, soft_cap))
     return results[0] if len(results) == 1 else mx.concatenate(results)
+
+
+def takes_head_sizes(key_size: int, value_size: int) -> bool:
+    """Whether the kernel can be compiled for these; four lanes share a key, four values a load."""
+    return key_size % 16 == 0 and value_size % 4 == 0 and max(key_size, value_size) <= MAX_HEAD_SIZE
 
 
 def split_runs(starts: Sequence[int], most_rows: int) -> list[tuple[int, int]]:
@@ -189,8 +195,6 @@ def _launch(
     num_tokens, num_heads, head_size = q.shape
     _, num_kv_heads, block_size, width = pool.shape
     value_size = width - head_size
-    assert head_size in HEAD_SIZES
-    assert value_size in HEAD_SIZES
     is_split = plan.num_splits > 1
     sink_logits = _no_sinks(num_heads) if sinks is None else sinks.astype(mx.float32)
     partial_shape = (num_tokens, num_heads, plan.num_splits)

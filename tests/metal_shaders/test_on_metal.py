@@ -9,7 +9,7 @@ import pytest
 from metal_kernels import reference
 from metal_kernels.metal import quantized_matmul, self_check
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
-from metal_kernels.metal.paged_attention import HEAD_SIZES, paged_attention
+from metal_kernels.metal.paged_attention import paged_attention
 
 pytestmark = [
     pytest.mark.metal,
@@ -17,6 +17,7 @@ pytestmark = [
 ]
 
 DTYPES = [mx.float16, mx.bfloat16, mx.float32]
+HEAD_SIZES = [32, 64, 80, 96, 128, 192, 256]
 HEADS = [(8, 8), (8, 2), (6, 2), (16, 2)]
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from metal_kernels import reference
 from metal_kernels.metal import paged_attention as metal
-from metal_kernels.metal.paged_attention import HEAD_SIZES, paged_attention
+from metal_kernels.metal.paged_attention import paged_attention
 
+HEAD_SIZES = [32, 64, 80, 96, 128, 192, 256]
 TOLERANCE = {mx.float16: 1e-3, mx.bfloat16: 8e-3, mx.float32: 1e-5}
 
 
@@ -108,6 +109,12 @@ def test_block_sizes(simulate, block_size):
 
 def test_keys_and_values_of_different_sizes(simulate):
     check(Case([300], [2], num_heads=4, head_size=192, value_size=128), simulate())
+
+
+def test_heads_too_wide_for_the_kernel_are_gathered(simulate):
+    simulator = simulate()
+    check(Case([40, 7], [1, 3], num_heads=4, head_size=288, value_size=256), simulator)
+    assert [launch.kernel for launch in simulator.launches] == ["gather_kv", "gather_kv"]
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

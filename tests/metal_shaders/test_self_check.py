@@ -4,7 +4,7 @@ import mlx.core as mx
 
 from metal_kernels.metal import quantized_matmul, self_check, trust
 
-NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, 8, 2, 64, 64, 16)
+NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, 4, 1, 64, 64, 16)
 
 
 def failures(results):
