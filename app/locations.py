@@ -8,6 +8,11 @@ def library_dir(home: Path) -> Path:
     return home / "models"
 
 
+def prefix_dir(home: Path) -> Path:
+    """Keys and values of computed prompts, to be found again after a restart."""
+    return home / "cache" / "prefixes"
+
+
 def history_db(home: Path) -> Path:
     """The chats kept by the terminal interface."""
     return home / "history.sqlite3"

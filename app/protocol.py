@@ -28,6 +28,9 @@ class Load:
     max_context_tokens: int | None = None
     kv_cache_bytes: int | None = None
     num_threads: int | None = None
+    prefix_directory: str | None = None
+    """Where prefixes outlive the worker; None: nowhere."""
+    prefix_bytes: int = 0
 
 
 @dataclass(frozen=True)

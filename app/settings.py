@@ -105,6 +105,8 @@ class Settings:
     """For all loaded models together; None: three quarters of the machine's."""
     kv_cache_bytes: int | None = _setting(parse_size, "LOCALLLM_KV_CACHE", default=None)
     """For each model's keys and values; None: the engine decides."""
+    prefix_disk_bytes: int = _setting(parse_size, "LOCALLLM_PREFIX_DISK", default=4 * 2**30)
+    """For each model's computed prompts on disk, which outlive its worker; 0: none."""
     max_context_tokens: int | None = _setting(
         _parse_count, "LOCALLLM_CONTEXT_LENGTH", "OLLAMA_CONTEXT_LENGTH", default=None
     )

@@ -96,6 +96,8 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
         kv_cache_bytes=message.kv_cache_bytes,
         num_threads=message.num_threads,
         adapter=adapter,
+        prefix_directory=Path(message.prefix_directory) if message.prefix_directory else None,
+        prefix_bytes=message.prefix_bytes,
     )
     model = load_model(files, options)
     ready = Ready(
@@ -129,6 +131,8 @@ def _serve(engine: "WorkerEngine", prepared: Outbox, events: int) -> None:
     while True:
         if engine.is_idle and prepared.empty():
             _write(events, [engine.metrics()])
+            while prepared.empty() and engine.save_prefixes():
+                pass
             items = [prepared.get()]
         else:
             items = []

@@ -1,5 +1,6 @@
 """Between the protocol's texts and the engine's tokens: requests in, pieces of answers out."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -20,10 +21,12 @@ from app.protocol import (
 )
 from app.worker_prompt import Prompt, make_prompt
 from engine.loading import LoadedModel
-from engine.output_parser import make_output_parser, opens_thinking
+from engine.output_parser import make_output_parser, opens_thinking, thinking_tags
 from engine.request import Grammar, Request, RequestStats, StepOutput, TokenLogprob
 from engine.text_stream import TextDelta, TextStream
 from models.errors import Unsupported, UserError
+
+log = logging.getLogger("localllm.worker")
 
 
 @dataclass
@@ -69,6 +72,14 @@ class WorkerEngine:
     def metrics(self) -> Metrics:
         """The engine's counts."""
         return Metrics(asdict(self._model.engine.metrics))
+
+    def save_prefixes(self) -> bool:
+        """Write a little of what may be wanted again to disk; False when nothing is left to do."""
+        try:
+            return self._model.engine.save_prefixes(max_blocks=4) > 0
+        except OSError as error:
+            log.warning("prefixes are not kept on disk: %s", error)
+            return False
 
     def prepare(self, message: Generate | Tokenize | Embed) -> Writing | Event:
         """Render and encode; what needs no engine is answered at once.
@@ -152,8 +163,7 @@ class WorkerEngine:
         if is_free:
             writing.later_grammar = asked.grammar
             writing.thought_ids = list(resumed)
-        ends = frozenset() if asked.sampling.ignore_eos else self._model.tokenizer.eos_token_ids
-        if not ends.isdisjoint(resumed) or any(delta.stopped for delta in deltas):
+        if any(delta.stopped for delta in deltas):
             writing.finish_reason = "stop"
         elif resumed and left <= 0:
             writing.finish_reason = "length"
@@ -179,17 +189,37 @@ class WorkerEngine:
         """Tokens of a thought; where the answer begins, it begins again inside the grammar."""
         request_id = output.request_id
         events: list[Event] = []
+        answers = output.finish_reason == "stop"
         for index, token_id in enumerate(output.token_ids):
             delta = writing.stream.add([token_id])
             if _is_answer(delta):
-                stats = output.stats or self._abort(request_id)
-                return events + self._hold_to_grammar(writing, stats)
+                answers = True
+                break
             writing.thought_ids.append(token_id)
             logprobs = output.logprobs[index : index + 1]
             events.append(self._delta(request_id, [token_id], delta, logprobs))
+            if delta.stopped:
+                stats = output.stats or self._abort(request_id)
+                return events + self._finish(writing, "stop", stats)
+        if answers:
+            stats = output.stats or self._abort(request_id)
+            return events + self._close_thought(writing) + self._hold_to_grammar(writing, stats)
         if output.finish_reason is not None:
             events += self._finish(writing, output.finish_reason, output.stats)
         return events
+
+    def _close_thought(self, writing: Writing) -> list[Event]:
+        """End a thought that the model left open when it wanted to end altogether."""
+        tags = thinking_tags(self._model.chat_template.source)
+        tokenizer = self._model.tokenizer
+        written = b"".join(map(tokenizer.token_bytes, writing.thought_ids)).decode(errors="replace")
+        prompt = writing.prompt.text if opens_thinking(writing.prompt.text) else ""
+        text = prompt + written
+        if tags is None or text.rfind(tags[0].strip()) <= text.rfind(tags[1].strip()):
+            return []
+        closing = tokenizer.encode(f"\n{tags[1]}\n\n", add_special=False)
+        writing.thought_ids += closing
+        return [self._delta(writing.asked.id, closing, TextDelta(), ())]
 
     def _hold_to_grammar(self, writing: Writing, stats: RequestStats) -> list[Event]:
         asked, thought = writing.asked, tuple(writing.thought_ids)

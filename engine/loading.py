@@ -1,5 +1,6 @@
 """From files to a model that runs: network, weights, tokenizer, cache and engine."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ import mlx.nn as nn
 
 from engine.block_pool import BlockPool
 from engine.chat_template import ChatTemplate, load_directory_template, load_gguf_template
+from engine.disk_cache import DiskCache
 from engine.engine import Engine
 from engine.fusion import fuse
 from engine.gguf_config import config_from_gguf
 from engine.gguf_names import module_paths
 from engine.grammar import GrammarMatcher, make_grammar_vocabulary
 from engine.kv_cache import KVCache, layer_windows, probe_layers
-from engine.lora import load_adapter
+from engine.lora import adapter_digest, load_adapter
 from engine.memory import BLOCK_SIZE, num_pool_blocks
 from engine.model_runner import ModelRunner
 from engine.network import build_network
@@ -33,6 +35,8 @@ from models.errors import InvalidInput
 from models.files import ModelFiles
 from models.gguf import read_gguf
 
+log = logging.getLogger("localllm.engine")
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -46,6 +50,10 @@ class EngineOptions:
     """0 turns speculation off."""
     num_threads: int | None = None
     adapter: Path | None = None
+    prefix_directory: Path | None = None
+    """Where prefixes outlive the process; None: nowhere."""
+    prefix_bytes: int = 4 * 2**30
+    """For the prefixes of one model on disk."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,8 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
         weight_bytes=loaded.weights.num_bytes,
         embedding_length=int(loaded.config["hidden_size"]),
     )
-    engine = _make_engine(loaded, cache, num_blocks, limits)
+    disk_cache = _open_disk_cache(files, options)
+    engine = _make_engine(loaded, cache, num_blocks, limits, disk_cache)
     return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine)
 
 
@@ -138,8 +147,26 @@ def load_network(files: ModelFiles, adapter: Path | None = None) -> LoadedNetwor
     return loaded
 
 
+def _open_disk_cache(files: ModelFiles, options: EngineOptions) -> DiskCache | None:
+    """The second tier, for exactly these weights, this adapter and this layout of a block."""
+    if options.prefix_directory is None or not options.prefix_bytes:
+        return None
+    adapter = adapter_digest(options.adapter) if options.adapter else ""
+    layout = f"{backend.backend()} {CACHE_DTYPE} {BLOCK_SIZE}"
+    fingerprint = f"{files.digest} {adapter} {layout}"
+    try:
+        return DiskCache(options.prefix_directory, fingerprint, options.prefix_bytes)
+    except OSError as error:
+        log.warning("prefixes are not kept on disk: %s", error)
+        return None
+
+
 def _make_engine(
-    loaded: LoadedNetwork, cache: KVCache, num_blocks: int, limits: SchedulerLimits
+    loaded: LoadedNetwork,
+    cache: KVCache,
+    num_blocks: int,
+    limits: SchedulerLimits,
+    disk_cache: DiskCache | None,
 ) -> Engine:
     vocabulary = None
 
@@ -154,6 +181,7 @@ def _make_engine(
         limits,
         eos_token_ids=loaded.tokenizer.eos_token_ids,
         make_matcher=make_matcher,
+        disk_cache=disk_cache,
     )
 
 

@@ -4,6 +4,7 @@ Hu et al. 2021 (LoRA), Dettmers et al. 2023 (over a quantized base). The files a
 `adapters.safetensors` and `adapter_config.json`, so either program reads the other's.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -117,6 +118,15 @@ def load_adapter(network: nn.Module, directory: Path) -> None:
         adapter = LoRALinear(layer, rank, scale)
         adapter.lora_a, adapter.lora_b = a, b
         _replace(network, path, adapter)
+
+
+def adapter_digest(directory: Path) -> str:
+    """64 hex digits that change with the adapter."""
+    digest = hashlib.sha256()
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        path = directory / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
 
 
 def _read_config(path: Path) -> tuple[int, float]:

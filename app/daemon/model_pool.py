@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.daemon.model_worker import ModelKey, ModelSource, ModelWorker
+from app.locations import prefix_dir
 from app.protocol import Load
 from app.settings import Settings
 from models.errors import Busy
@@ -196,4 +197,6 @@ def make_load(source: ModelSource, settings: Settings, library: str) -> Load:
         max_context_tokens=settings.max_context_tokens,
         kv_cache_bytes=settings.kv_cache_bytes,
         num_threads=settings.num_threads,
+        prefix_directory=str(prefix_dir(settings.home)),
+        prefix_bytes=settings.prefix_disk_bytes,
     )
