@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from textual import on
@@ -58,9 +60,14 @@ class ChatApp(App[None]):
         """Connect behind the first frame."""
         self._set_model(self.model)
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember("theme", theme.name))
-        self.call_after_refresh(self.use_model, self.model.name)
+        self.call_after_refresh(self._start)
         if self.problem is not None:
             self.notify(self.problem.message, title="Chats are not saved", severity="warning")
+
+    def _start(self) -> None:
+        """What the first frame did not need."""
+        self.use_model(self.model.name)
+        Thread(target=import_module, args=["app.tui.widgets.answer"], daemon=True).start()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What Ctrl+P offers: the chat's own commands first."""

@@ -34,6 +34,7 @@ class ReplyStats:
     """What one reply cost, from the daemon's final chunk; `ttft_s` is what the user waited."""
 
     num_prompt_tokens: int = 0
+    """0: the reply was stopped, and what is here was counted on this side."""
     num_cached_tokens: int = 0
     """Prompt tokens whose keys and values were reused."""
     num_output_tokens: int = 0
@@ -134,9 +135,10 @@ class Conversation:
         return next((p for p in reversed(self.path()) if self.messages[p].role == role), None)
 
     def last_stats(self) -> ReplyStats | None:
-        """The figures of the last shown reply that has some."""
+        """The figures of the last shown reply that came to its end."""
         messages = [self.messages[place] for place in reversed(self.path())]
-        return next((message.stats for message in messages if message.stats), None)
+        complete = (m.stats for m in messages if m.stats and m.stats.num_prompt_tokens)
+        return next(complete, None)
 
     def alternatives(self, place: int) -> list[int]:
         """The messages that answer the same turn in the same role, `place` among them."""

@@ -72,8 +72,18 @@ def parse_choices(
 
 
 def same_model(one: str, other: str) -> bool:
-    """Whether two names mean the same model; `:latest` is the tag that is left out."""
-    return one.removesuffix(":latest") == other.removesuffix(":latest")
+    """Whether two names mean the same model.
+
+    `:latest` is the tag that is left out; a file given by its path is known to the daemon by its
+    name without the ending.
+    """
+    return _known_name(one) == _known_name(other)
+
+
+def _known_name(name: str) -> str:
+    if PurePath(name).is_absolute():
+        return PurePath(name).name.removesuffix(".gguf")
+    return name.removesuffix(":latest")
 
 
 def display_name(name: str) -> str:

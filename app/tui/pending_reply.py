@@ -45,5 +45,5 @@ class PendingReply:
             model=self._model,
             done_reason=reason,
             num_dropped_messages=self._num_dropped_messages,
-            stats=last.stats,
+            stats=last.stats or self.stream.estimate(),
         )

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Any
 
 from app.tui.conversation import ReplyStats, ToolCall, parse_stats
@@ -70,6 +69,16 @@ class ReplyStream:
         elapsed_s = self._latest_at - self._first_at
         return (self._num_chunks - 1) / elapsed_s if elapsed_s > 0 else None
 
+    def estimate(self) -> ReplyStats | None:
+        """What a reply without a final chunk cost, as far as it can be seen from here."""
+        if self._first_at is None:
+            return None
+        return ReplyStats(
+            num_output_tokens=self._num_chunks,
+            decode_s=self._latest_at - self._first_at,
+            ttft_s=self.ttft_s,
+        )
+
     @property
     def num_chunks(self) -> int:
         """About the number of tokens so far."""
@@ -108,7 +117,7 @@ class ReplyStream:
             failure = UserError("the reply broke off", hint="Ctrl+R asks again")
         except UserError as error:
             failure = error
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, ValueError) as error:
             failure = UserError(
                 f"the connection to the daemon broke: {error or type(error).__name__}",
                 hint="Ctrl+R asks again",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.tui.conversation import INTERRUPTED, STOPPED_BY_USER, Message, ReplyStats
+from app.tui.model_state import display_name
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ def is_nearly_full(num_tokens: int, context_length: int | None) -> bool:
 
 def reply_note(message: Message) -> str:
     """The dim line under a reply."""
-    parts = [message.model]
+    parts = [display_name(message.model)]
     if stats := message.stats:
-        parts += [f"{stats.num_output_tokens:,} tokens", format_rate(stats.tokens_per_s)]
+        about = "" if stats.num_prompt_tokens else "~"
+        parts.append(f"{about}{stats.num_output_tokens:,} tokens")
+        parts.append(format_rate(stats.tokens_per_s))
         if stats.ttft_s is not None:
             parts.append(f"first after {format_seconds(stats.ttft_s)}")
     if message.done_reason == STOPPED_BY_USER:

@@ -4,12 +4,14 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.binding import Binding, BindingType
+from textual.widgets import OptionList
 
 from app.tui.chat import Chat
 from app.tui.chat_options import ChatOptions
 from app.tui.keys import COMMANDS, MOVES
 from app.tui.screens.reply_flow import ReplyFlow
 from app.tui.widgets.empty_state import Example
+from app.tui.widgets.prompt import Prompt
 from app.tui.widgets.sidebar import Sidebar
 from models.errors import UserError
 
@@ -28,6 +30,23 @@ class ChatScreen(ReplyFlow):
     def on_resize(self, event: events.Resize) -> None:
         """Leave the transcript its room beside the past chats."""
         self.set_class(event.size.width < NARROW, "-narrow")
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed where nothing takes letters goes to the prompt.
+
+        So does what was typed before the first frame. Fields that take letters let none through.
+        """
+        if isinstance(self.focused, OptionList):
+            return
+        was_meant_for_prompt = isinstance(self.focused, Prompt | None)
+        if event.is_printable and (event.key != "space" or was_meant_for_prompt):
+            assert event.character is not None
+            event.stop()
+            self.prompt.focus()
+            self.prompt.insert(event.character)
+        elif event.key == "enter" and was_meant_for_prompt:
+            event.stop()
+            self.prompt.submit()
 
     def after_change(self) -> None:
         """Also the list of past chats."""

@@ -2,24 +2,26 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message as TextualMessage
 from textual.widgets import Static
-from textual.widgets.markdown import MarkdownStream
 
 from app.tui.conversation import Branch, Message
 from app.tui.pending_reply import PendingReply
 from app.tui.reply_stream import ReplyUpdate
 from app.tui.status import format_seconds
-from app.tui.widgets.answer import Answer
 from app.tui.widgets.reply import Reply, closing_lines
 from app.tui.widgets.status_line import SPINNER
 from app.tui.widgets.thinking import Thinking
 from app.tui.widgets.tool_call_line import ToolCallLine
 from models.errors import UserError
+
+if TYPE_CHECKING:
+    from textual.widgets.markdown import MarkdownStream
 
 FRAME_S = 1 / 20
 
@@ -118,6 +120,8 @@ class LiveReply(Reply):
             text = text.lstrip()
             if not text:
                 return
+            from app.tui.widgets.answer import Answer  # slow to import: not for the first frame
+
             answer = Answer()
             await self.mount(answer)
             self._markdown = Answer.get_stream(answer)

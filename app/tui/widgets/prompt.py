@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import TextArea
+
+NEWLINE_KEYS = ("shift+enter", "ctrl+j", "alt+enter")
+"""Terminals differ in which of them they pass on; Ctrl+J works in all."""
 
 
 class Prompt(TextArea):
@@ -30,10 +34,6 @@ class Prompt(TextArea):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Send", id="prompt.send", priority=True),
-        Binding(
-            "shift+enter,ctrl+j,alt+enter", "newline", "Line", id="prompt.newline", priority=True
-        ),
         Binding("up", "recall_or_up", "Earlier", id="prompt.recall", show=False),
         Binding("down", "forward_or_down", "Later", id="prompt.forward", show=False),
     ]
@@ -116,15 +116,26 @@ class Prompt(TextArea):
         self.load_text(text)
         self.move_cursor(self.document.end)
 
-    def action_submit(self) -> None:
-        """Offer the text to whoever listens."""
-        if self.text.strip():
-            self.post_message(self.Submitted(self, self.text.strip(), self.edited))
+    async def _on_key(self, event: events.Key) -> None:
+        """Enter and its kin, in their order among the typed letters.
 
-    def action_newline(self) -> None:
-        """Break the line at the cursor."""
-        self.insert("\n", maintain_selection_offset=False)
-        self.scroll_cursor_visible()
+        A priority binding would run before letters that arrived in the same read.
+        """
+        if event.key not in ("enter", *NEWLINE_KEYS):
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+        if event.key in NEWLINE_KEYS:
+            self.replace("\n", *self.selection, maintain_selection_offset=False)
+            self.scroll_cursor_visible()
+        else:
+            self.submit()
+
+    def submit(self) -> None:
+        """Offer the text to whoever listens, unless it is blank."""
+        if text := self.text.strip():
+            self.post_message(self.Submitted(self, text, self.edited))
 
     def action_recall_or_up(self) -> None:
         """In an empty field or one with a recalled text: the text sent before."""

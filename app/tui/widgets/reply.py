@@ -7,7 +7,6 @@ from textual.widgets import Static
 
 from app.tui.conversation import Branch, Message
 from app.tui.status import cut_note, reply_note
-from app.tui.widgets.answer import Answer
 from app.tui.widgets.branch_note import BranchNote
 from app.tui.widgets.notice import Notice
 from app.tui.widgets.thinking import Thinking
@@ -36,6 +35,8 @@ class Reply(Vertical):
         if self._message.thinking:
             yield Thinking(self._message.thinking, self._message.thinking_s)
         if self._message.content:
+            from app.tui.widgets.answer import Answer  # slow to import: not for the first frame
+
             yield Answer(self._message.content)
         for call in self._message.tool_calls:
             yield ToolCallLine(call)

@@ -60,7 +60,7 @@ class StatusLine(Widget):
             return [Segment(rate), *usage_segments(self.stats, self.model.context_length)]
         return [
             Segment(f"~{rate}" if rate else ""),
-            Segment(f"{self.num_live_tokens:,} tokens", 1),
+            Segment(f"{self.num_live_tokens:,} tokens" if self.num_live_tokens else "", 1),
             Segment("Esc stops", 2),
         ]
 

@@ -7,6 +7,7 @@ from textual.widgets import Static
 
 from app.tui.conversation import Conversation
 from app.tui.widgets.empty_state import EmptyState
+from app.tui.widgets.reply import Reply
 from app.tui.widgets.user_message import UserMessage
 
 MAX_SHOWN = 40
@@ -81,8 +82,6 @@ class Transcript(VerticalScroll):
         message, branch = conversation.messages[place], conversation.branch(place)
         if message.role == "user":
             return UserMessage(message.content, branch)
-        from app.tui.widgets.reply import Reply  # Markdown is slow to import
-
         return Reply(message, branch)
 
     async def add(self, widget: Widget) -> None:

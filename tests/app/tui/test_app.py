@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from textual import events
 from textual.widgets import Input, Markdown, OptionList, Static
 
 from app.history import History
@@ -129,6 +130,37 @@ async def test_enter_sends_and_other_keys_break_the_line(make_app: MakeApp) -> N
         await pilot.pause()
         assert prompt.text == ""
         assert prompt.size.height == height
+
+
+async def test_enter_waits_for_the_letters_before_it(make_app: MakeApp, wait_until: Wait) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        for key in (*"quick", "enter"):
+            app.post_message(events.Key(key, None if key == "enter" else key))
+        await wait_until(pilot, lambda: conversation_texts(app) == ["quick", "Fine."])
+
+
+async def test_letters_typed_elsewhere_go_to_the_prompt(
+    make_app: MakeApp, wait_until: Wait
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        app.screen.set_focus(None)
+        await pilot.press(*"ab", "enter")
+        await wait_until(pilot, lambda: conversation_texts(app) == ["ab", "Fine."])
+        app.chat_screen.transcript.focus()
+        await pilot.press(*"cd")
+        assert app.chat_screen.prompt.text == "cd"
+
+
+async def test_what_was_typed_before_the_first_frame_is_there(
+    make_app: MakeApp, wait_until: Wait
+) -> None:
+    app = make_app()
+    async with app.run_test() as pilot:
+        for key, letter in (("a", "a"), ("space", " "), ("b", "b")):
+            app.chat_screen.post_message(events.Key(key, letter))
+        await wait_until(pilot, lambda: app.chat_screen.prompt.text == "a b")
 
 
 async def test_a_blank_prompt_is_not_sent(make_app: MakeApp) -> None:

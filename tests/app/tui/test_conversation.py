@@ -130,3 +130,11 @@ def test_a_chat_can_be_exported() -> None:
     assert text == "# Greeting\n\n## You\n\nHi\n\n## pocket\n\nHello!\n"
     assert file_name("What's a B+ tree?") == "what-s-a-b-tree.md"
     assert file_name("???") == "chat.md"
+
+
+def test_the_figures_shown_are_of_the_last_complete_reply() -> None:
+    whole, stopped = ReplyStats(num_prompt_tokens=10), ReplyStats(num_output_tokens=3)
+    conversation = Conversation().add(user("a")).add(Message("assistant", "b", stats=whole))
+    conversation = conversation.add(user("c")).add(Message("assistant", "d", stats=stopped))
+    assert conversation.last_stats() is whole
+    assert Conversation().last_stats() is None

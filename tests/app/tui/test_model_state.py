@@ -12,7 +12,13 @@ def test_names_are_shown_without_the_default_tag() -> None:
     assert display_name("pocket:latest") == "pocket"
     assert display_name("qwen3:8b") == "qwen3:8b"
     assert display_name("/models/tiny.gguf") == "tiny.gguf"
+    assert display_name("") == ""
+
+
+def test_one_model_may_have_several_names() -> None:
     assert same_model("pocket", "pocket:latest")
+    assert same_model("/models/tiny.gguf", "tiny")
+    assert not same_model("qwen3:8b", "qwen3:4b")
 
 
 def test_the_label_says_quantization_or_phase() -> None:

@@ -52,12 +52,14 @@ def test_the_context_is_nearly_full_above_nine_tenths() -> None:
 
 
 def test_the_note_says_how_a_reply_ended() -> None:
-    stats = ReplyStats(num_output_tokens=50, decode_s=2.0, ttft_s=0.2)
+    stats = ReplyStats(100, num_output_tokens=50, decode_s=2.0, ttft_s=0.2)
     whole = Message("assistant", "x", model="pocket", done_reason="stop", stats=stats)
     assert reply_note(whole) == "pocket · 50 tokens · 25.0 tok/s · first after 200 ms"
     assert reply_note(Message("assistant", "x", model="pocket", done_reason="cancel")) == (
         "pocket · stopped"
     )
+    counted = Message("assistant", "x", model="pocket", stats=ReplyStats(num_output_tokens=5))
+    assert reply_note(counted) == "pocket · ~5 tokens"
     short = Message("assistant", "x", model="pocket", num_dropped_messages=4)
     assert reply_note(short) == "pocket · 4 older messages left out"
 
