@@ -18,9 +18,10 @@ from app.daemon import (
     refused_routes,
     status_routes,
 )
+from app.daemon.addresses import is_loopback
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
 from app.daemon.model_worker import ModelSource
-from app.daemon.security import Gate, is_loopback
+from app.daemon.security import Gate
 from app.daemon.state import State
 from localllm import __version__
 from models.errors import UserError

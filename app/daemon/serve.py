@@ -14,15 +14,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from app.client import DaemonClient
-from app.daemon.security import is_loopback
+from app.daemon.addresses import is_loopback
 from app.locations import library_dir
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, UserError
 from models.store import Library
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from app.daemon.model_worker import ModelSource
 
 log = logging.getLogger("localllm.daemon")
@@ -159,20 +157,21 @@ async def _run(
     )
     server = uvicorn.Server(config)
     if private:
-        _end_with_stdin(server)
+        _end_with_stdin()
     else:
         log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     await server.serve(sockets=[listener])
 
 
-def _end_with_stdin(server: "uvicorn.Server") -> None:
-    """The user of a private daemon holds the other end of its standard input."""
+def _end_with_stdin() -> None:
+    """The user of a private daemon holds the other end of its standard input.
+
+    There is nobody left to answer, and workers end when their own input does.
+    """
 
     def take() -> None:
         if not os.read(0, 4096):
-            asyncio.get_running_loop().remove_reader(0)
-            server.config.timeout_graceful_shutdown = 1
-            server.should_exit = True
+            os._exit(0)
 
     asyncio.get_running_loop().add_reader(0, take)
 
