@@ -1,0 +1,73 @@
+"""The mix of skills in training, and the held-out set of each skill."""
+
+import random
+
+from scripts.pocket.dialogue import Dialogue, Skill
+from scripts.pocket.skills import (
+    arithmetic,
+    copying,
+    extraction,
+    help_answers,
+    memory,
+    style,
+    talk,
+    tools,
+    unknown,
+)
+from scripts.pocket.template import render_dialogue
+
+SKILLS: dict[str, Skill] = {
+    "help": help_answers.make_dialogue,
+    "talk": talk.make_dialogue,
+    "unknown": unknown.make_dialogue,
+    "memory": memory.make_dialogue,
+    "copying": copying.make_dialogue,
+    "extraction": extraction.make_dialogue,
+    "tools": tools.make_dialogue,
+    "arithmetic": arithmetic.make_dialogue,
+    "style": style.make_dialogue,
+}
+# Shares of dialogues, not of tokens; the skills that are hardest to learn get more.
+WEIGHTS = {
+    "help": 16,
+    "talk": 4,
+    "unknown": 6,
+    "memory": 10,
+    "copying": 22,
+    "extraction": 14,
+    "tools": 18,
+    "arithmetic": 12,
+    "style": 10,
+}
+JOINED_SHARE = 0.15
+JOINABLE = ("help", "talk", "unknown", "copying", "extraction", "arithmetic")
+
+
+def draw_one(rng: random.Random) -> Dialogue:
+    name = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    return SKILLS[name](rng, "train")
+
+
+def joined(rng: random.Random) -> Dialogue:
+    """A conversation whose turns belong to different skills."""
+    messages = []
+    for _ in range(rng.randint(2, 4)):
+        dialogue = SKILLS[rng.choice(JOINABLE)](rng, "train")
+        messages += dialogue.messages
+    return Dialogue(messages)
+
+
+def draw_training_dialogue(rng: random.Random) -> Dialogue:
+    return joined(rng) if rng.random() < JOINED_SHARE else draw_one(rng)
+
+
+def held_out_set(skill: str, count: int) -> list[Dialogue]:
+    """The same dialogues on every call; none shares a phrasing or a value with training."""
+    rng = random.Random(f"held out {skill}")
+    return [SKILLS[skill](rng, "held_out") for _ in range(count)]
+
+
+def sample_texts(seed: int, count: int) -> list[str]:
+    """Text for the tokenizer; the training share only."""
+    rng = random.Random(f"tokenizer {seed}")
+    return [render_dialogue(draw_training_dialogue(rng)) for _ in range(count)]

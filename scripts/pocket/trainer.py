@@ -1,0 +1,177 @@
+"""Trains `pocket` from nothing, or goes on from the last checkpoint in the work directory.
+
+Warm-up, constant rate, then a linear decay over the last part of the time budget. Each core is
+a process of one thread with its share of every step's batches: threads of one process spend two
+thirds of their time waiting for each other here when the machine is shared.
+"""
+
+import argparse
+import math
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from scripts.pocket.batches import Batch, batches
+from scripts.pocket.mix import sample_texts
+from scripts.pocket.network import Network, Shape
+from scripts.pocket.optimizer import make_optimizers
+from scripts.pocket.tokenizer import load_tokenizer, train_tokenizer
+
+MUON_LR = 0.02
+ADAM_LR = 4e-3
+WARMUP_STEPS = 60
+CHECKPOINT_EVERY_S = 240
+LOG_EVERY = 20
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/pocket/train", description=__doc__)
+    parser.add_argument(
+        "--work", type=Path, required=True, help="directory of the state and the log"
+    )
+    parser.add_argument("--minutes", type=float, default=180, help="time budget of this run")
+    parser.add_argument(
+        "--decay-minutes", type=float, default=45, help="its last part, with decaying rate"
+    )
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--batches-per-step", type=int, default=4)
+    parser.add_argument("--processes", type=int, default=2, help="one per core")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def make_tokenizer(path: Path, shape: Shape, seed: int) -> Tokenizer:
+    if not path.exists():
+        train_tokenizer(sample_texts(seed, 60_000), shape.vocab_size).save(str(path))
+    return load_tokenizer(path)
+
+
+def rate(step: int, left_s: float, decay_s: float) -> float:
+    """Factor of the learning rates: warm-up by steps, decay by the clock."""
+    return min(1.0, (step + 1) / WARMUP_STEPS, max(0.0, left_s / decay_s))
+
+
+def sum_gradients(network: Network, loss: float) -> float:
+    """Adds up the gradients and the loss of all processes; returns the loss."""
+    grads = [p.grad for p in network.parameters() if p.grad is not None]
+    flat = torch.cat([*(g.flatten() for g in grads), torch.tensor([loss])])
+    dist.all_reduce(flat)
+    for grad, part in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
+        grad.copy_(part.view_as(grad))
+    return flat[-1].item()
+
+
+def train_step(network: Network, step: list[Batch], rank: int, world_size: int) -> float:
+    """Gradients of the mean loss over all target tokens of the step; returns that loss."""
+    num_targets = sum(int(b.is_target[:, 1:].sum()) for b in step)
+    total = 0.0
+    for batch in step[rank::world_size]:
+        tokens, marks = torch.from_numpy(batch.tokens), torch.from_numpy(batch.is_target)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = network.loss(tokens, marks)
+        part: Tensor = loss * (float(marks[:, 1:].sum()) / num_targets)
+        part.backward()
+        total += part.item()
+    return sum_gradients(network, total)
+
+
+class Run:
+    """The network, its optimizers and how far they are."""
+
+    def __init__(self, work: Path, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.path = work / "checkpoint.pt"
+        self.network = Network(Shape())
+        self.optimizers = make_optimizers(self.network, MUON_LR, ADAM_LR)
+        self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
+        self.step = self.num_tokens = 0
+        if self.path.exists():
+            state = torch.load(self.path)
+            self.network.load_state_dict(state["network"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.step, self.num_tokens = state["step"], state["num_tokens"]
+
+    def set_rate(self, factor: float) -> None:
+        groups = [group for o in self.optimizers for group in o.param_groups]
+        for group, full in zip(groups, self.rates, strict=True):
+            group["lr"] = full * factor
+
+    def update(self, step: list[Batch], rank: int, world_size: int) -> float:
+        loss = train_step(self.network, step, rank, world_size)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.num_tokens += sum(b.tokens.size for b in step)
+        return loss
+
+    def write(self) -> None:
+        state: dict[str, Any] = {
+            "shape": vars(self.network.shape),
+            "network": self.network.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "num_tokens": self.num_tokens,
+        }
+        aside = self.path.with_suffix(".tmp")
+        torch.save(state, aside)
+        aside.replace(self.path)
+
+
+def train(rank: int, args: argparse.Namespace) -> None:
+    """One of the processes; the first keeps the clock, the log and the checkpoint."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{args.rendezvous}", rank=rank, world_size=args.processes
+    )
+    run = Run(args.work, args.seed)
+    tokenizer = load_tokenizer(args.work / "tokenizer.json")
+    start = written = time.monotonic()
+    end, smooth, first_tokens = start + 60 * args.minutes, math.nan, run.num_tokens
+    # A resumed run draws other dialogues than the run that it continues.
+    stream = batches(tokenizer, args.seed * 1000 + run.step, args.batch_tokens)
+    log = (args.work / "log.txt").open("a", buffering=1)
+    while True:
+        clock = torch.tensor([end - time.monotonic()])
+        dist.broadcast(clock, 0)
+        if (left_s := clock.item()) <= 0:
+            break
+        run.set_rate(rate(run.step, left_s, 60 * args.decay_minutes))
+        loss = run.update(list(islice(stream, args.batches_per_step)), rank, args.processes)
+        smooth = loss if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss
+        now = time.monotonic()
+        if rank == 0 and run.step % LOG_EVERY == 0:
+            speed = (run.num_tokens - first_tokens) / (now - start)
+            print(
+                f"step {run.step} tokens {run.num_tokens / 1e6:.2f}M loss {smooth:.4f} "
+                f"tok/s {speed:.0f} left {left_s / 60:.1f} min",
+                file=log,
+            )
+        if rank == 0 and now - written > CHECKPOINT_EVERY_S:
+            run.write()
+            written = now
+    if rank == 0:
+        run.write()
+
+
+def main() -> None:
+    args = parse_arguments()
+    args.work.mkdir(parents=True, exist_ok=True)
+    make_tokenizer(args.work / "tokenizer.json", Shape(), args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        args.rendezvous = Path(folder) / "rendezvous"
+        mp.spawn(train, args=(args,), nprocs=args.processes)  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()
