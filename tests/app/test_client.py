@@ -263,16 +263,16 @@ def test_a_served_daemon_ends_its_workers_on_a_signal(
         "LOCALLLM_HOST": f"127.0.0.1:{settings.port}",
     }
     command = [sys.executable, str(launcher()), "serve", "--preload", model]
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)
-    client = DaemonClient(*settings.address)
-    for _ in range(500):
-        if client.is_up() and client.ps():
-            break
-        threading.Event().wait(0.02)
-    (worker,) = children_of(process.pid)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) in (0, -signal.SIGTERM)
-    assert not is_running(worker)
-    assert process.stderr is not None
-    assert b"Traceback" not in process.stderr.read()
-    process.stderr.close()
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) as process:
+        client = DaemonClient(*settings.address)
+        for _ in range(500):
+            if client.is_up() and client.ps():
+                break
+            threading.Event().wait(0.02)
+        workers = children_of(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert len(workers) == 1
+    assert not is_running(workers[0])
