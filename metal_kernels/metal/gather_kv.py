@@ -9,9 +9,14 @@ from metal_kernels.metal.kernel import Kernel, parameters
 
 
 def gather_kv(
-    pool: mx.array, block_tables: mx.array, table_start: int, num_tokens: int, key_size: int
+    pool: mx.array,
+    block_tables: mx.array,
+    table_start: int,
+    num_tokens: int,
+    key_size: int,
+    dtype: mx.Dtype,
 ) -> tuple[mx.array, mx.array]:
-    """K [Hkv, L, D] and V [Hkv, L, DV] of the L tokens of one sequence.
+    """K [Hkv, L, D] and V [Hkv, L, DV] of the L tokens of one sequence, in `dtype`.
 
     Its blocks begin at `table_start` of the block tables taken as one row.
     """
@@ -19,12 +24,18 @@ def gather_kv(
     value_size = width - key_size
     k, v = gather_kernel()(
         [pool, block_tables, fence.latest(), parameters(table_start, num_tokens)],
-        template=[("T", pool.dtype), ("D", key_size), ("DV", value_size), ("BS", block_size)],
+        template=[
+            ("T", dtype),
+            ("P", pool.dtype),
+            ("D", key_size),
+            ("DV", value_size),
+            ("BS", block_size),
+        ],
         grid=(width // 4, num_tokens, num_kv_heads),
         threadgroup=(width // 4, max(1, 256 // (width // 4)), 1),
         outputs=[
-            ((num_kv_heads, num_tokens, key_size), pool.dtype),
-            ((num_kv_heads, num_tokens, value_size), pool.dtype),
+            ((num_kv_heads, num_tokens, key_size), dtype),
+            ((num_kv_heads, num_tokens, value_size), dtype),
         ],
     )
     return k, v

@@ -14,7 +14,7 @@ def bind(blocks: Bytes) -> mx.array:
 
     Metal addresses whole pages. They are read when a kernel first touches them.
     """
-    whole = _mapping_of(blocks)
+    whole = mapping_of(blocks)
     if whole is None or not blocks.flags.c_contiguous:
         return mx.array(blocks)
     start = blocks.ctypes.data - whole.ctypes.data
@@ -38,7 +38,7 @@ def page_range(
     return first, min(-(-(start + num_bytes) // page_bytes) * page_bytes, mapped_bytes)
 
 
-def _mapping_of(array: Bytes) -> Bytes | None:
+def mapping_of(array: Bytes) -> Bytes | None:
     """All bytes of the mapped file that `array` is a view of, None if it is not."""
     while isinstance(array.base, np.ndarray):
         array = array.base

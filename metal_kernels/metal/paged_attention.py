@@ -90,7 +90,9 @@ def paged_attention(
     for first, last in split_runs(starts, most_rows):
         rows = q[starts[first] : starts[last]]
         if last - first == 1 and rows.shape[0] > most_rows:
-            k, v = gather_kv(pool, block_tables, first * width, contexts[first], q.shape[-1])
+            k, v = gather_kv(
+                pool, block_tables, first * width, contexts[first], q.shape[-1], q.dtype
+            )
             results.append(dense_attention(rows, k, v, scale, window, sinks, soft_cap))
             continue
         plan = make_plan(
@@ -213,6 +215,7 @@ def _launch(
         ],
         template=[
             ("T", q.dtype),
+            ("P", pool.dtype),
             ("O", mx.float32 if is_split else q.dtype),
             ("D", head_size),
             ("DV", value_size),

@@ -39,6 +39,8 @@ def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     """
     num_columns = x.shape[-1]
     rows = x.reshape(-1, num_columns)
+    if not rows.size:  # a step that samples nothing asks for no logits
+        return mx.zeros((*x.shape[:-1], blocks.shape[0]), dtype=x.dtype)
     if rows.shape[0] <= MAX_MATVEC_ROWS and trust.works(matvec_kernel(quantization).name):
         y = matvec(rows, blocks, quantization)
     elif rows.shape[0] <= MAX_SMALL_ROWS and trust.works(small_kernel(quantization).name):

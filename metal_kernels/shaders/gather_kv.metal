@@ -3,7 +3,9 @@ const uint part = thread_position_in_grid.x, token = thread_position_in_grid.y;
 const uint head = thread_position_in_grid.z;
 const uint num_tokens = sizes[1], num_heads = threads_per_grid.z;
 const uint slot = (uint(block_tables[sizes[0] + token / BS]) * num_heads + head) * BS + token % BS;
-const vec<T, 4> value = ((const device vec<T, 4>*)pool)[ulong(slot) * ((D + DV) / 4) + part];
+const vec<P, 4> stored = ((const device vec<P, 4>*)pool)[ulong(slot) * ((D + DV) / 4) + part];
+vec<T, 4> value;
+for (int i = 0; i < 4; ++i) value[i] = T(float(stored[i]));
 const ulong row = ulong(head) * num_tokens + token;
 if (part < D / 4)
   ((device vec<T, 4>*)k)[row * (D / 4) + part] = value;

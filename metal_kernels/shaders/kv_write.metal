@@ -9,4 +9,4 @@ if (slot < 0) return;  // a row that pads the batch
 device P* cache = const_cast<device P*>(pool);
 const ulong row = (ulong(slot / BS) * num_heads + head) * BS + slot % BS;
 const ulong from = ulong(token) * num_heads + head;
-cache[row * (D + DV) + column] = P(column < D ? k[from * D + column] : v[from * DV + column - D]);
+cache[row * (D + DV) + column] = P(float(column < D ? k[from * D + column] : v[from * DV + column - D]));

@@ -51,8 +51,8 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
   float weights[R];
   for (int turn = 0; turn < key_lanes; ++turn) {
     const uint slot = simd_shuffle(my_slot, ushort(lane / key_lanes * key_lanes + turn));
-    const device vec<T, 4>* key = (const device vec<T, 4>*)(pool + ulong(slot) * (D + DV));
-    vec<T, 4> part[key_parts];
+    const device vec<P, 4>* key = (const device vec<P, 4>*)(pool + ulong(slot) * (D + DV));
+    vec<P, 4> part[key_parts];
     for (int j = 0; j < key_parts; ++j) part[j] = key[j * key_lanes + lane % key_lanes];
     for (int r = 0; r < R; ++r) {
       float score = 0.0f;
@@ -78,12 +78,12 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
 
   for (int k = 0; k < 32; ++k) {
     const uint slot = simd_broadcast(my_slot, ushort(k));
-    const device T* value = pool + ulong(slot) * (D + DV) + D;
+    const device P* value = pool + ulong(slot) * (D + DV) + D;
     float v[value_parts * value_width];
     for (int j = 0; j < value_parts; ++j) {
       const int at = j * 32 + int(lane);
-      vec<T, value_width> part = vec<T, value_width>(T(0.0f));
-      if (at * value_width < DV) part = ((const device vec<T, value_width>*)value)[at];
+      vec<P, value_width> part = vec<P, value_width>(P(0.0f));
+      if (at * value_width < DV) part = ((const device vec<P, value_width>*)value)[at];
       for (int i = 0; i < value_width; ++i) v[j * value_width + i] = float(part[i]);
     }
     for (int r = 0; r < R; ++r) {

@@ -33,6 +33,6 @@ if (2 * pair < D) {
   row[second] = P(a * sine + b * cosine);
 }
 if (2 * pair < DV) {
-  row[D + 2 * pair] = P(v[from * DV + 2 * pair]);
-  row[D + 2 * pair + 1] = P(v[from * DV + 2 * pair + 1]);
+  row[D + 2 * pair] = P(float(v[from * DV + 2 * pair]));
+  row[D + 2 * pair + 1] = P(float(v[from * DV + 2 * pair + 1]));
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from metal_kernels import kv_cache, paged_attention, quantized, rms_norm, rope, swiglu
 from metal_kernels.metal import kernel, trust
 from tests.metal_simulator.simulator import Simulator
 
@@ -33,3 +34,11 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulator]:
         return simulator
 
     return install
+
+
+@pytest.fixture
+def on_metal(simulate: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """The Metal path behind every op of `metal_kernels`, on a simulator."""
+    for module in (kv_cache, paged_attention, quantized, rms_norm, rope, swiglu):
+        monkeypatch.setattr(module, "backend", lambda: "metal")
+    return simulate()

@@ -27,6 +27,7 @@ class Case:
     value_size: int = 64
     block_size: int = 16
     dtype: mx.Dtype = mx.float32
+    pool_dtype: mx.Dtype | None = None
     options: dict[str, Any] = field(default_factory=dict)
     has_sinks: bool = False
     seed: int = 0
@@ -52,7 +53,7 @@ def make_inputs(case, simulator=None):
     q = rng.standard_normal((starts[-1], case.num_heads, case.head_size)).astype(np.float32)
     arrays = {
         "q": mx.array(q).astype(case.dtype),
-        "pool": mx.array(pool).astype(case.dtype),
+        "pool": mx.array(pool).astype(case.pool_dtype or case.dtype),
         "block_tables": mx.array(tables),
         "query_starts": mx.array(starts),
         "context_lens": mx.array(np.array(case.contexts, np.int32)),
@@ -105,6 +106,12 @@ def test_verify_rows_are_causal(simulate, query_len, head_size):
 @pytest.mark.parametrize("block_size", [8, 16, 32])
 def test_block_sizes(simulate, block_size):
     check(replace(DECODE, block_size=block_size), simulate())
+
+
+@pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float32], ids=str)
+def test_a_half_pool_under_other_activations(simulate, dtype):
+    case = Case([30, 700, 60], [1, 2, 30], dtype=dtype, pool_dtype=mx.float16)
+    check(case, simulate())
 
 
 def test_keys_and_values_of_different_sizes(simulate):

@@ -105,6 +105,13 @@ def test_small_batches_read_weights_once(simulate, quantization, num_x):
     assert simulator.launches[-1].device_bytes <= 1.05 * ideal
 
 
+def test_no_rows_launch_nothing(simulate):
+    simulator = simulate()
+    _, blocks, _ = make_case("Q8_0", 5, 64, 1)
+    assert quantized_matmul.matmul(mx.zeros((0, 1, 64)), blocks, "Q8_0").shape == (0, 1, 5)
+    assert not simulator.launches
+
+
 def test_wide_outputs_take_four_tiles(simulate):
     simulate()
     x, blocks, exact = make_case("Q4_0", 4100, 32, 9)
