@@ -11,15 +11,19 @@ killed process leaves behind counts for nothing.
 """
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from models.clone import clone_file
 from models.disk import disk_errors, link_or_copy, locked, sync_directory, write_whole
 from models.errors import InvalidInput
 from models.manifest import is_digest
 from models.partial import progress_path
+
+_READ_BYTES = 1 << 20
 
 
 def parse_digest(text: str) -> str:
@@ -40,6 +44,13 @@ def hash_file(path: Path) -> str:
     """The digest of a file's content."""
     with disk_errors(path), path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """A file's content, a megabyte at a time."""
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            yield piece
 
 
 class BlobStore:
@@ -70,13 +81,16 @@ class BlobStore:
 
     def add_link(self, source: Path, digest: str) -> None:
         """Store a verified file by hard link, or by copy where there are none."""
-        target = self.path(digest)
-        with disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.is_file():
-                target.unlink(missing_ok=True)
-                link_or_copy(source, target)
-                sync_directory(target.parent)
+        with disk_errors(self.path(digest)):
+            self._put(digest, lambda aside: link_or_copy(source, aside))
+
+    def add_hard_link(self, source: Path, digest: str) -> None:
+        """Store a verified file by hard link.
+
+        Raises:
+            OSError: it is on another file system, or may not be linked.
+        """
+        self._put(digest, lambda aside: os.link(source.resolve(), aside))
 
     def add_reference(self, source: Path, digest: str) -> None:
         """Use a verified file where it is, by symbolic link; it vanishes when its owner goes."""
@@ -85,32 +99,62 @@ class BlobStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.is_file():
                 target.unlink(missing_ok=True)
-                target.symlink_to(source.resolve())
+                with suppress(FileExistsError):  # another process was first
+                    target.symlink_to(source.resolve())
                 sync_directory(target.parent)
 
-    def write(self, chunks: Iterable[bytes], *, expected: str | None = None) -> tuple[str, int]:
+    def write(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        expected: str | None = None,
+        clone_of: Path | None = None,
+        pin: Callable[[str], None] = lambda _: None,
+    ) -> tuple[str, int]:
         """Store content that arrives in pieces; its digest and size in bytes.
+
+        `chunks` may be those of the file `clone_of`, which then shares its bytes with the blob
+        where the disk can. `pin` is told the digest before the content has its name.
 
         Raises:
             InvalidInput: the content is not `expected`; nothing is kept.
         """
-        aside = self.partial_dir / f"upload-{secrets.token_hex(8)}"
         hasher, size_bytes = hashlib.sha256(), 0
-        with disk_errors(aside):
-            aside.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.partial_dir), self._aside() as aside:
+            is_clone = clone_of is not None and clone_file(clone_of, aside)
+            with aside.open("r+b" if is_clone else "xb") as file:
+                for chunk in read_pieces(aside) if is_clone else chunks:
+                    hasher.update(chunk)
+                    size_bytes += len(chunk) if is_clone else file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            digest = f"sha256:{hasher.hexdigest()}"
+            if expected not in (None, digest):
+                raise InvalidInput(f'digest mismatch, expected "{expected}", got "{digest}"')
+            pin(digest)
+            if not self.has(digest) or (clone_of is not None and self.path(digest).is_symlink()):
+                self.adopt(aside, digest)
+        return digest, size_bytes
+
+    def _put(self, digest: str, make: Callable[[Path], None]) -> None:
+        """Make the content's file aside, then give it its name; a mere reference gives way."""
+        target = self.path(digest)
+        if target.is_symlink() or not target.is_file():
+            with self._aside() as aside:
+                make(aside)
+                self.adopt(aside, digest)
+
+    @contextmanager
+    def _aside(self) -> Iterator[Path]:
+        """A name for content on its way in; locked, so that what a dead process left is known."""
+        aside = self.partial_dir / f"upload-{secrets.token_hex(8)}"
+        lock = aside.with_name(f"{aside.name}.lock")
+        with locked(lock):
             try:
-                with aside.open("xb") as file:
-                    for chunk in chunks:
-                        hasher.update(chunk)
-                        size_bytes += file.write(chunk)
-                digest = f"sha256:{hasher.hexdigest()}"
-                if expected not in (None, digest):
-                    raise InvalidInput(f'digest mismatch, expected "{expected}", got "{digest}"')
-                if not self.has(digest):
-                    self.adopt(aside, digest)
+                yield aside
             finally:
                 aside.unlink(missing_ok=True)
-        return digest, size_bytes
+                lock.unlink(missing_ok=True)
 
     def remove(self, digest: str) -> int:
         """Forget a content; the bytes that this frees here, 0 for a link or nothing."""

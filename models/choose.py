@@ -47,7 +47,7 @@ _LABEL = re.compile(
     r"(?=$|[-.])",
     re.IGNORECASE,
 )
-_NOT_A_MODEL = re.compile(r"(?:^|[-_.])(?:mmproj|imatrix|projector)(?:[-_.]|$)", re.IGNORECASE)
+NOT_A_MODEL = re.compile(r"(?:^|[-_.])(?:mmproj|imatrix|projector)(?:[-_.]|$)", re.IGNORECASE)
 _TOKENIZER_FILES = re.compile(
     r"tokenizer.*|vocab.*|merges\.txt|special_tokens_map\.json|added_tokens\.json"
     r"|chat_template.*|.*\.tiktoken|.*\.model"
@@ -127,7 +127,7 @@ def find_label(stem: str) -> str:
 def _gguf_variants(files: Sequence["HubFile"]) -> list[_Variant]:
     groups: dict[tuple[str, int], list[HubFile]] = {}
     for file in files:
-        if file.path.lower().endswith(".gguf") and not _NOT_A_MODEL.search(file.base_name):
+        if file.path.lower().endswith(".gguf") and not NOT_A_MODEL.search(file.base_name):
             stem = file.path[: -len(".gguf")]
             shard = _SHARD.search(stem)
             key = (_SHARD.sub("", stem), int(shard[2]) if shard else 1)
@@ -190,13 +190,16 @@ def _choose_directory(files: list["HubFile"], repo: str, wanted: str | None) -> 
             f"{repo}: is one model of safetensors, nothing in it is called {wanted!r}",
             hint=f"Pull it as {repo}.",
         )
-    chosen = [(_role(file.path, names), file) for file in top]
+    chosen = [(find_role(file.path, names), file) for file in top]
     kept = tuple((role, file) for role, file in chosen if role is not None)
     return Choice("mlx", "", kept)
 
 
-def _role(name: str, names: set[str]) -> Role | None:
-    """What a top-level file of a safetensors repository is for; None for what is not needed."""
+def find_role(name: str, names: set[str]) -> Role | None:
+    """What a top-level file of a safetensors repository is for; None for what is not needed.
+
+    `names` are all of the top level.
+    """
     if name.endswith(".safetensors"):
         is_copy = name.startswith("consolidated") and any(n.startswith("model") for n in names)
         return None if is_copy or name.startswith("adapter") else "model"

@@ -15,6 +15,7 @@ from models.ggml_types import FILE_TYPES
 from models.gguf import GGUFFile, read_gguf
 from models.manifest import Details
 from models.safetensors import SafetensorsFiles, open_safetensors
+from models.template import effective_template
 
 _MAX_INLINE_ITEMS = 5
 _EMBEDDING_ARCHITECTURES = frozenset(
@@ -114,7 +115,7 @@ def _describe_gguf(files: ModelFiles) -> ModelDetails:
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str):
         raise InvalidModelFile(f"{files.paths[0]}: general.architecture is missing")
-    template = files.template or _text(metadata.get("tokenizer.chat_template"))
+    template = effective_template(files.template, _text(metadata.get("tokenizer.chat_template")))
     parameter_count = sum(tensor.num_parameters for tensor in gguf.tensors.values())
     pooled = metadata.get(f"{architecture}.pooling_type", 0) not in (0, None)
     details = Details(
@@ -160,7 +161,7 @@ def _describe_mlx(files: ModelFiles) -> ModelDetails:
     text = config | text_config if isinstance(text_config, dict) else config
     weights = open_safetensors(files.directory)
     parameter_count = _count_mlx(weights, config)
-    template = files.template or read_chat_template(files.directory)
+    template = effective_template(files.template, read_chat_template(files.directory))
     details = Details(
         architecture=architecture,
         parameter_count=format_count(parameter_count),

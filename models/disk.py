@@ -20,6 +20,9 @@ _REASONS = {
     errno.ENOTDIR: ("part of the path is a file", "Set LOCALLLM_HOME to a directory."),
 }
 
+NO_HARD_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP})
+"""Why a hard link cannot be made where a copy can."""
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -100,18 +103,16 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same content as `source`: a hard link where the file system has them."""
+    """Make `target`, which does not exist, the same content as `source`.
+
+    A hard link where the file system has them, else a copy, which may be cut short by a crash.
+    """
     try:
         os.link(source.resolve(), target)
     except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+        if error.errno not in NO_HARD_LINK:
             raise
-        aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
-        try:
-            shutil.copyfile(source, aside)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        shutil.copyfile(source, target)
 
 
 def link_directory(target: Path, links: Mapping[str, Path]) -> None:

@@ -236,9 +236,12 @@ class Library:
         size_bytes = path.stat().st_size if path.is_file() else None
         if size_bytes != layer.size_bytes:
             found = "missing" if size_bytes is None else f"{size_bytes} bytes"
+            hint = "Pull the model again; only this file is fetched."
+            if path.is_symlink():
+                hint = f"It was used in place at {path.readlink()}; import it again, or pull it."
             raise InvalidModelFile(
                 f"{layer.file_name} ({layer.digest[:19]}): {found}, {layer.size_bytes} expected",
-                hint="Pull the model again; only this file is fetched.",
+                hint=hint,
             )
 
     def _used_digests(self) -> set[str]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "show",
     "cp": "library",
     "rm": "library",
+    "import": "importing",
     "serve": "serve",
     "ps": "daemon",
     "stop": "daemon",

@@ -1,0 +1,126 @@
+"""Ollama's model store, read and never written.
+
+    manifests/<host>/<namespace>/<model>/<tag>     an OCI image manifest
+    blobs/sha256-<hex>                             the layers
+
+Source: ollama, manifest/manifest.go and server/images.go (media types).
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from models.disk import as_storage_error
+from models.errors import InvalidInput, InvalidModelFile, Unsupported, UserError
+from models.local_model import LocalFile, LocalModel
+from models.manifest import Role, is_digest
+from models.name import ModelName
+from models.template import is_go_template
+
+_PREFIX = "application/vnd.ollama.image."
+_ROLES: dict[str, Role] = {
+    "model": "model",
+    "projector": "projector",
+    "template": "template",
+    "prompt": "template",
+    "system": "system",
+    "params": "params",
+    "messages": "messages",
+    "license": "license",
+}
+_MAX_MANIFEST_BYTES = 1 << 20
+
+
+def find_ollama_models(root: Path) -> tuple[list[LocalModel], list[str]]:
+    """The models of the store at `root` that can be used here, and why others cannot."""
+    found, problems = [], []
+    for path in _manifests(root / "manifests"):
+        try:
+            found.append(read_ollama_model(root, path))
+        except UserError as error:
+            problems.append(error.message)
+        except OSError as error:
+            problems.append(as_storage_error(path, error).message)
+    return found, problems
+
+
+def read_ollama_model(root: Path, manifest: Path) -> LocalModel:
+    """One model of the store.
+
+    Raises:
+        InvalidModelFile: the manifest is not one, or a layer is missing or of another size.
+        Unsupported: it is made of layers that nothing here can use.
+    """
+    name = _name_of(manifest.relative_to(root / "manifests").parts)
+    layers = _read_layers(manifest)
+    kinds = [str(layer["mediaType"]).removeprefix(_PREFIX) for layer in layers]
+    if "model" not in kinds or "adapter" in kinds:
+        what = "a LoRA adapter in GGUF" if "adapter" in kinds else "no GGUF file"
+        raise Unsupported(f"{name.display} of Ollama has {what}: it cannot be used in place")
+    files: list[LocalFile] = []
+    for layer, kind in zip(layers, kinds, strict=True):
+        role = _ROLES.get(kind)
+        if role is not None:
+            same = sum(file.role == role for file in files)
+            files.append(LocalFile(role, _file_name(name, role, same), _blob(root, name, layer)))
+    return LocalModel(name.display, "gguf", tuple(files), "ollama", notes=_notes(files))
+
+
+def _manifests(folder: Path) -> Iterator[Path]:
+    paths = folder.glob("*/*/*/*")
+    return (path for path in sorted(paths) if path.is_file() and not path.name.startswith("."))
+
+
+def _name_of(parts: tuple[str, ...]) -> ModelName:
+    host, namespace, model, tag = parts
+    try:
+        return ModelName.parse(f"{host}/{namespace}/{model}:{tag}")
+    except InvalidInput as error:
+        raise InvalidModelFile(f"Ollama's manifest {'/'.join(parts)}: {error.message}") from None
+
+
+def _read_layers(path: Path) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        text = file.read(_MAX_MANIFEST_BYTES)
+    try:
+        layers = json.loads(text)["layers"]
+        for layer in layers:
+            if not is_digest(layer["digest"]) or not isinstance(layer["size"], int):
+                raise ValueError(f"layer {layer!r:.80}")
+            layer["mediaType"] = str(layer["mediaType"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidModelFile(f"{path}: not one of Ollama's manifests: {error!r}") from None
+    return list(layers)
+
+
+def _blob(root: Path, name: ModelName, layer: dict[str, Any]) -> Path:
+    """The layer's file; older versions wrote a colon into its name."""
+    digest: str = layer["digest"]
+    path = root / "blobs" / digest.replace(":", "-", 1)
+    if not path.is_file():
+        path = root / "blobs" / digest
+    size_bytes = path.stat().st_size if path.is_file() else None
+    if size_bytes != layer["size"]:
+        was = "missing" if size_bytes is None else f"of {size_bytes} bytes"
+        raise InvalidModelFile(f"{name.display} of Ollama: {digest[:19]} is {was}, not whole")
+    return path
+
+
+def _file_name(name: ModelName, role: Role, same: int) -> str:
+    more = f"-{same + 1}" if same else ""
+    if role in ("model", "projector"):
+        kind = "mmproj-" if role == "projector" else ""
+        return f"{kind}{name.model}-{name.tag}{more}.gguf"
+    return f"{role}{more}"
+
+
+def _notes(files: list[LocalFile]) -> tuple[str, ...]:
+    """What is said of a Go template: kept, so that nothing is lost, and not used."""
+    texts = (file.path.read_text("utf-8", "replace") for file in files if file.role == "template")
+    if not any(is_go_template(text) for text in texts):
+        return ()
+    return (
+        "Ollama's chat template is in Go's language: it is kept and not used; "
+        "the GGUF file's own template is, or a general one where it has none",
+    )
