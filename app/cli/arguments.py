@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.locations import library_dir
 from app.settings import Settings
 from models.errors import InvalidInput, NotFound
-from models.name import ModelName
-from models.store import Library
+
+if TYPE_CHECKING:
+    from models.store import Library
 
 model_argument = click.argument("model")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -29,8 +30,10 @@ def number_option(
     return click.option(name, default=default, show_default=True, type=kind, metavar="N", help=text)
 
 
-def open_library(settings: Settings) -> Library:
+def open_library(settings: Settings) -> "Library":
     """The library below the home directory."""
+    from models.store import Library
+
     return Library(library_dir(settings.home))
 
 
@@ -40,23 +43,24 @@ def model_reference(text: str, settings: Settings) -> str:
     Raises:
         NotFound, InvalidModelFile: `text` is a path, and no model is there.
     """
-    library = open_library(settings)
-    if not _is_path(text, library):
+    if not _is_path(text, settings):
         return text
     from models.resolve import resolve
 
-    resolve(text, library)
+    resolve(text, open_library(settings))
     return str(Path(text).expanduser().absolute())
 
 
-def _is_path(text: str, library: Library) -> bool:
+def _is_path(text: str, settings: Settings) -> bool:
     """As `models.resolve` decides: a name that the library has comes before a file beside us."""
     if text.startswith(("/", "./", "../", "~")) or text in (".", ".."):
         return True
     if not Path(text).exists():
         return False
+    from models.name import ModelName
+
     try:
-        return library.find(ModelName.parse(text)) is None
+        return open_library(settings).find(ModelName.parse(text)) is None
     except InvalidInput:
         return True
 
