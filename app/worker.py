@@ -10,9 +10,11 @@ import queue
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeAlias
 
 from app.protocol import (
     Abort,
@@ -40,10 +42,22 @@ Outbox: TypeAlias = "queue.SimpleQueue[Writing | Event | Abort | Shutdown]"
 
 
 def main() -> None:
-    """Serve the model that the first message names, until standard input ends."""
+    """Serve the model that the first message names, until standard input ends.
+
+    A defect in any thread ends the process: the daemon starts another and asks again.
+    """
+    sys.excepthook = _die
+    threading.excepthook = lambda args: _die(args.exc_type, args.exc_value, args.exc_traceback)
     _run()
-    sys.stderr.flush()
     os._exit(0)  # the interpreter cannot end in order while a thread waits for input
+
+
+def _die(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> NoReturn:
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _run() -> None:
@@ -123,6 +137,11 @@ def _prepare(engine: "WorkerEngine", inbox: Inbox, prepared: Outbox) -> None:
             prepared.put(engine.prepare(message))
         except UserError as error:
             prepared.put(Failed.of(error, message.id))
+        except Exception:  # a defect, but of this one request only
+            log.exception("request %s cannot be prepared", message.id)
+            prepared.put(
+                Failed.of(UserError("internal error while reading the prompt"), message.id)
+            )
 
 
 def _serve(engine: "WorkerEngine", prepared: Outbox, events: int) -> None:

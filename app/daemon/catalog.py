@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class Catalog:
-    """Answers from the library; keeps the details of models outside it, by digest."""
+    """Answers from the library; keeps the details of models in use, by digest."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -28,14 +28,16 @@ class Catalog:
         """The model that a request names; a path is as good as a name.
 
         Raises:
-            NotFound: in Ollama's words, with our hint.
+            NotFound, InvalidInput: in Ollama's words, with our hint.
         """
         if not text:
             raise NotFound("model '' not found")
         try:
             files = resolve(text, self.library)
         except NotFound as error:
-            raise NotFound(f"model '{text}' not found", hint=error.hint) from error
+            is_name = error.message.startswith("model ")
+            message = f"model '{text}' not found" if is_name else error.message
+            raise NotFound(message, hint=error.hint) from error
         if adapter is not None and not Path(adapter).exists():
             raise NotFound(
                 f"{adapter}: no such adapter", hint="give the directory that finetune wrote"
@@ -44,13 +46,11 @@ class Catalog:
 
     def details(self, files: ModelFiles) -> Details:
         """What kind of model it is, from its manifest or, for a path, from its own header."""
-        manifest = self._manifest(files)
-        if manifest is not None:
-            return manifest.details
         if files.digest not in self._details:
-            from models.details import summarize
+            from models.details import summarize  # needs numpy, which a start need not wait for
 
-            self._details[files.digest] = summarize(files)
+            manifest = self._manifest(files)
+            self._details[files.digest] = manifest.details if manifest else summarize(files)
         return self._details[files.digest]
 
     def tags(self) -> Json:

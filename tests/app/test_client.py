@@ -254,7 +254,7 @@ def test_an_address_that_others_reach_needs_a_flag(settings: Settings) -> None:
         serve(replace(settings, address=("0.0.0.0", 0)))
 
 
-def test_a_served_daemon_ends_its_workers_on_a_signal(
+def test_a_served_daemon_finishes_its_answers_and_ends_its_workers_on_a_signal(
     home: Path, settings: Settings, model: str
 ) -> None:
     environ = {
@@ -270,7 +270,10 @@ def test_a_served_daemon_ends_its_workers_on_a_signal(
                 break
             threading.Event().wait(0.02)
         workers = children_of(process.pid)
+        stream = client.chat(chat(model, num_predict=300, temperature=2.0, seed=1))
+        next(stream)
         process.send_signal(signal.SIGTERM)
+        assert list(stream)[-1]["done"]
         assert process.wait(10) in (0, -signal.SIGTERM)
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
