@@ -10,7 +10,7 @@ from jinja2 import meta
 from jinja2.exceptions import TemplateError
 
 from engine.gguf_values import Metadata
-from engine.template_sandbox import ChatEnvironment, render
+from engine.template_sandbox import ChatEnvironment, TemplateRunsAway, render
 from models.errors import InvalidInput, InvalidModelFile
 from models.gguf import GGUFFile
 
@@ -83,6 +83,8 @@ class ChatTemplate:
             given = repair(given)
             try:
                 return render(template, {**variables, "messages": given})
+            except TemplateRunsAway as failure:
+                raise InvalidInput(f"the model's chat template runs away: {failure}") from failure
             except _FAILURES as failure:
                 first_failure = first_failure or failure
         raise InvalidInput(

@@ -23,15 +23,21 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-MAX_STEPS = 500_000
-MAX_SECONDS = 5.0
+MAX_STEPS = 300_000
+MAX_SECONDS = 3.0
 MAX_TEXT_CHARS = 32_000_000
 MAX_ITEMS = 200_000
 MAX_DEPTH = 64
 MAX_ARGUMENT = 100_000
 MAX_INDENT = 16
 _MAX_INTEGER_BITS = 4096
+_NEEDLESS_FILTERS = ("pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
+"""For web pages; what they cost is hard to bound."""
 _WIDE_FORMAT = re.compile(r"%[^a-zA-Z%]*(?:\d{4,}|\*)|\{[^{}]*(?:\d{5,}|\{)")
+
+
+class TemplateRunsAway(SecurityError):
+    """The template asked for more time, text or memory than any conversation needs."""
 
 
 @dataclass
@@ -43,11 +49,11 @@ class Budget:
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
 
     def charge(self, num_chars: int) -> str:
-        """One step that writes `num_chars` characters. Raises SecurityError when it is too much."""
+        """One step that writes `num_chars` characters. Raises TemplateRunsAway."""
         self.steps -= 1
         self.chars -= num_chars
         if self.steps < 0 or self.chars < 0 or time.monotonic() > self.deadline:
-            raise SecurityError("the template takes too much time or writes too much text")
+            raise TemplateRunsAway("the template takes too much time or writes too much text")
         return ""
 
 
@@ -75,6 +81,9 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             extensions=[GenerationBlocks, loopcontrols],
             finalize=_finalize,
         )
+        for unneeded in _NEEDLESS_FILTERS:
+            del self.filters[unneeded]
+        del self.globals["lipsum"]
         self.filters = {name: _bounded_filter(name, made) for name, made in self.filters.items()}
         self.filters["tojson"] = _bounded_filter("tojson", _tojson)
         self.globals.update(
@@ -103,6 +112,18 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         checked = _InsertChecks().visit(tree)
         assert isinstance(checked, nodes.Template)
         return checked
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`str.format` as the sandbox has it, refused where its result would be too long."""
+        formatter = super().wrap_str_format(value)
+        if formatter is None:
+            return None
+
+        def bounded(*args: Any, **kwargs: Any) -> str:
+            _check_format(value.__self__, [*args, *kwargs.values()])
+            return formatter(*args, **kwargs)
+
+        return bounded
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """One arithmetic operation, refused when its result would be too large."""
@@ -213,11 +234,11 @@ def _check(value: Any) -> Any:
     """`value`, unless it is too large to be worked with."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT_CHARS:
-            raise SecurityError("the template makes a text that is too long")
+            raise TemplateRunsAway("the template makes a text that is too long")
     elif isinstance(value, list | tuple | dict | set | frozenset):
         _count_items(value, MAX_DEPTH, MAX_ITEMS)
     elif isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
-        raise SecurityError("the template makes a number that is too large")
+        raise TemplateRunsAway("the template makes a number that is too large")
     return value
 
 
@@ -233,10 +254,10 @@ def _count_items(value: Any, depth: int, left: int) -> int:
         return left - (len(value) // 100 if isinstance(value, str) else 0)
     for child in children:
         if left < 0 or depth == 0:
-            raise SecurityError("the template makes a list or object that is too large")
+            raise TemplateRunsAway("the template makes a list or object that is too large")
         left = _count_items(child, depth - 1, left)
     if left < 0:
-        raise SecurityError("the template makes a list or object that is too large")
+        raise TemplateRunsAway("the template makes a list or object that is too large")
     return left
 
 
@@ -271,10 +292,7 @@ def _text_size(value: Any) -> int:
 
 
 def _check_text_method(name: str, text: str, args: Any, kwargs: Any) -> None:
-    values = [*args, *kwargs.values()]
-    if name in ("format", "format_map"):
-        _check_format(text, values)
-    elif name == "replace" and len(args) > 1 and isinstance(args[0], str):
+    if name == "replace" and len(args) > 1 and isinstance(args[0], str):
         _require(len(text) + text.count(args[0]) * len(str(args[1])) <= MAX_TEXT_CHARS)
     elif name == "join" and args:
         items = args[0] if isinstance(args[0], list | tuple) else []
@@ -332,7 +350,7 @@ def _is_plain(value: Any) -> bool:
 
 def _require(holds: bool) -> None:
     if not holds:
-        raise SecurityError("the template asks for something too large")
+        raise TemplateRunsAway("the template asks for something too large")
 
 
 def _tojson(
