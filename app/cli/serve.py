@@ -28,7 +28,7 @@ def serve_command(
 ) -> None:
     """Run the HTTP daemon.
 
-    It speaks Ollama's API and OpenAI's chat completions. Ctrl-C ends it. LOCALLLM_HOST
+    It speaks the APIs of Ollama, OpenAI and Anthropic. Ctrl-C ends it. LOCALLLM_HOST
     (default 127.0.0.1:11434) names the address.
     """
     settings = read_settings()
