@@ -45,8 +45,8 @@ COMMANDS = (
 MOVES = (
     Key("alt+left,f3", "previous_branch", "", "Other versions of a message", "Alt+← Alt+→"),
     Key("alt+right,f4", "next_branch"),
-    Key("pageup", "page_up", "", "Read back and on", "PgUp PgDn"),
-    Key("pagedown", "page_down"),
+    Key("pageup", "read_back", "", "Read back and on", "PgUp PgDn"),
+    Key("pagedown", "read_on"),
     Key("ctrl+home", "scroll_to_start", "", "To the first message", "Ctrl+Home"),
     Key("ctrl+end", "scroll_to_end", "", "To the last, and follow", "Ctrl+End"),
 )

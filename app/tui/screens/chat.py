@@ -22,6 +22,10 @@ NARROW = 100
 class ChatScreen(ReplyFlow):
     """What the keys do."""
 
+    DEFAULT_CSS = """
+    ChatScreen.-narrow Sidebar { width: 26; }
+    """
+
     BINDINGS: ClassVar[list[BindingType]] = [
         *(key.binding() for key in (*COMMANDS, *MOVES)),
         Binding("escape", "back", "Stop", id="chat.stop", show=False),
@@ -112,17 +116,22 @@ class ChatScreen(ReplyFlow):
             await self.transcript.show(self.chat.conversation)
             self.after_change()
 
-    def action_page_up(self) -> None:
-        """Read back."""
+    async def action_read_back(self) -> None:
+        """Read back; at the top, draw what came before."""
+        if self.transcript.scroll_y == 0:
+            await self.transcript.show_earlier()
         self.transcript.scroll_page_up()
 
-    def action_page_down(self) -> None:
+    def action_read_on(self) -> None:
         """Read on."""
         self.transcript.scroll_page_down()
 
-    def action_scroll_to_start(self) -> None:
-        """To the first message."""
-        self.transcript.scroll_home()
+    async def action_scroll_to_start(self) -> None:
+        """To the first message that is drawn; once there, a step further back."""
+        if self.transcript.scroll_y == 0:
+            await self.transcript.show_earlier()
+        else:
+            self.transcript.scroll_home(animate=False)
 
     def action_scroll_to_end(self) -> None:
         """To the last message, and follow what comes."""

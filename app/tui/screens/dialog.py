@@ -31,8 +31,8 @@ class Dialog(ModalScreen[Answer | None]):
             border: none;
             height: 1;
             padding: 0 1;
-            background: $boost;
-            &:focus { border: none; background: $boost; background-tint: $foreground 8%; }
+            background: $panel 60%;
+            &:focus { border: none; background: $panel; }
         }
     }
     """

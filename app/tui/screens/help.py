@@ -25,7 +25,7 @@ class Help(Dialog[None]):
 
     DEFAULT_CSS = """
     Help > .box {
-        width: 58;
+        width: 62;
         max-height: 100%;
         padding: 0 2;
         overflow-y: auto;
@@ -43,12 +43,15 @@ class Help(Dialog[None]):
     def _table(self) -> Content:
         groups = [
             ("Writing", WRITING),
-            ("Chat", [(k.shown, k.description) for k in COMMANDS] + list(_OTHERS)),
+            (
+                "Chat",
+                [(k.shown, k.description) for k in COMMANDS if k.keys != "f1"] + list(_OTHERS),
+            ),
             ("Reading", [(k.shown, k.description) for k in MOVES if k.shown]),
         ]
         lines: list[Content] = []
         for title, rows in groups:
             lines.append(Content.styled(title, "bold $text-primary"))
             for key, description in rows:
-                lines.append(Content.assemble((f"  {key:<21}", "$text-accent"), description))
+                lines.append(Content.assemble((f"  {key:<20}", "$text-accent"), description))
         return Content("\n").join(lines)

@@ -85,7 +85,11 @@ class ModelPicker(Dialog[str]):
             options.highlighted = current[0] if current else 0
         else:
             note = "Enter takes this path" if is_path(text) else self._note
-            note = "No such model in the library" if self._choices and text else note
+            note = (
+                "No such model here: localllm pull NAME fetches one"
+                if self._choices and text
+                else note
+            )
             options.set_options([Option(note, disabled=True)])
 
     def _line(self, choice: ModelChoice) -> Content:

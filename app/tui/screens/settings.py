@@ -30,8 +30,8 @@ class ThinkingChoice(Static, can_focus=True):
         width: 18;
         height: 1;
         padding: 0 1;
-        background: $boost;
-        &:focus { background-tint: $foreground 8%; text-style: bold; }
+        background: $panel 60%;
+        &:focus { background: $panel; text-style: bold; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,8 +74,8 @@ class SettingsDialog(Dialog[ChatOptions]):
             height: 5;
             border: none;
             padding: 0 1;
-            background: $boost;
-            &:focus { border: none; }
+            background: $panel 60%;
+            &:focus { border: none; background: $panel; }
         }
     }
     """

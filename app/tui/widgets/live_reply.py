@@ -96,11 +96,12 @@ class LiveReply(Reply):
                 return self._end
             update = self._pending.stream.take()
             self._pending.add(update)
-            if self._pending.is_silent and not update.done:
-                self._show_waiting()
-            else:
-                await self.query(".waiting").remove()
-            await self._append(update)
+            with self.app.batch_update():
+                if self._pending.is_silent and not update.done:
+                    self._show_waiting()
+                else:
+                    await self.query(".waiting").remove()
+                await self._append(update)
             if update.done:
                 await self._close(update)
             return self._end

@@ -75,7 +75,6 @@ class Sidebar(Vertical):
         }
         & > .hint { height: 1; padding: 0 1; color: $text-muted; text-style: dim; }
     }
-    .-narrow Sidebar { width: 26; }
     """
 
     @dataclass

@@ -38,12 +38,16 @@ class StatusLine(Widget):
     """Turns the spinner."""
 
     def on_mount(self) -> None:
+        """Make the spinner ready to turn."""
+        self._spinner = self.set_interval(0.1, self._turn, pause=not self.model.is_busy)
+
+    def watch_model(self, model: ModelState) -> None:
         """Turn the spinner while the model is on its way."""
-        self.set_interval(0.1, self._turn)
+        if self.is_mounted:
+            (self._spinner.resume if model.is_busy else self._spinner.pause)()
 
     def _turn(self) -> None:
-        if self.model.is_busy:
-            self.tick = (self.tick + 1) % len(SPINNER)
+        self.tick = (self.tick + 1) % len(SPINNER)
 
     def render(self) -> Content:
         """Model at the left, figures at the right."""

@@ -10,6 +10,7 @@ from textual.widgets import Input, Markdown, OptionList, Static
 
 from app.history import History
 from app.tui.app import ChatApp
+from app.tui.conversation import Message
 from app.tui.screens.chat import ChatScreen
 from app.tui.screens.confirm import Confirm
 from app.tui.screens.help import Help
@@ -21,6 +22,7 @@ from app.tui.widgets.notice import Notice
 from app.tui.widgets.sidebar import Sidebar
 from app.tui.widgets.status_line import StatusLine
 from app.tui.widgets.thinking import Thinking
+from app.tui.widgets.transcript import EarlierMessages
 from app.tui.widgets.user_message import UserMessage
 from models.errors import Busy, InvalidInput, NotFound
 
@@ -568,6 +570,33 @@ async def test_reading_back_is_not_disturbed_by_what_comes(
         rest.set()
         await wait_until(pilot, lambda: not app.chat_screen.is_replying)
         await wait_until(pilot, lambda: transcript.scroll_y == transcript.max_scroll_y)
+
+
+async def test_a_long_past_chat_is_drawn_from_its_end_in_steps(
+    make_app: MakeApp, history: History, wait_until: Wait
+) -> None:
+    chat_id = history.add_chat("Long", "pocket", {})
+    for place in range(24):
+        role = "assistant" if place % 2 else "user"
+        parent = place - 1 if place else None
+        history.add_message(chat_id, place, Message(role, f"message {place}", parent))
+    app = make_app()
+    async with app.run_test() as pilot:
+        await app.chat_screen.open_past(chat_id)
+        transcript = app.chat_screen.transcript
+        assert shown_text(app, UserMessage)[0] == "message 14"
+        assert shown_text(app, EarlierMessages) == ["↑ 14 earlier messages"]
+        await wait_until(pilot, lambda: transcript.scroll_y == transcript.max_scroll_y > 0)
+        await pilot.press("ctrl+home")
+        await wait_until(pilot, lambda: transcript.scroll_y == 0)
+        await pilot.press("pageup")
+        await wait_until(pilot, lambda: shown_text(app, UserMessage)[0] == "message 4")
+        await wait_until(pilot, lambda: transcript.scroll_y > 0)
+        for _ in range(2):
+            await pilot.press("ctrl+home")
+            await pilot.pause()
+        await wait_until(pilot, lambda: len(app.screen.query(UserMessage)) == 12)
+        assert not app.screen.query(EarlierMessages)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (40, 12), (20, 8)])
