@@ -1,6 +1,7 @@
 """The mix of skills in training, and the held-out set of each skill."""
 
 import random
+from dataclasses import replace
 
 from scripts.pocket.dialogue import Dialogue, Skill
 from scripts.pocket.skills import (
@@ -29,23 +30,38 @@ SKILLS: dict[str, Skill] = {
 }
 # Shares of dialogues, not of tokens; the skills that are hardest to learn get more.
 WEIGHTS = {
-    "help": 16,
-    "talk": 4,
+    "help": 22,
+    "talk": 7,
     "unknown": 6,
     "memory": 10,
-    "copying": 22,
+    "copying": 24,
     "extraction": 14,
     "tools": 18,
-    "arithmetic": 12,
+    "arithmetic": 14,
     "style": 10,
 }
 JOINED_SHARE = 0.15
+THINKING_SHARE = 0.05
+# What is thought before an answer that needs no steps; arithmetic writes its own.
+THOUGHTS = {
+    "help": "A question about LocalLLM.",
+    "talk": "Small talk.",
+    "unknown": "I cannot know this.",
+    "memory": "I look at what was said before.",
+    "copying": "I have to write the same text.",
+    "extraction": "I have to fill in the keys.",
+    "tools": "I look at my tools.",
+    "style": "I follow the rule.",
+}
 JOINABLE = ("help", "talk", "unknown", "copying", "extraction", "arithmetic")
 
 
 def draw_one(rng: random.Random) -> Dialogue:
     name = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-    return SKILLS[name](rng, "train")
+    dialogue = SKILLS[name](rng, "train")
+    if name in THOUGHTS and rng.random() < THINKING_SHARE:
+        return replace(dialogue, thinking=True, thought=THOUGHTS[name])
+    return dialogue
 
 
 def joined(rng: random.Random) -> Dialogue:

@@ -35,9 +35,11 @@ def render_prompt(messages: list[Message], tools: list[Message], thinking: bool)
 
 def render_dialogue(dialogue: Dialogue) -> str:
     """Prompt and last answer; a thought is written as the model has to write it."""
+    plain = COMPILED.render(
+        messages=dialogue.messages, tools=dialogue.tools, add_generation_prompt=False
+    )
     if not dialogue.thinking:
-        return COMPILED.render(
-            messages=dialogue.messages, tools=dialogue.tools, add_generation_prompt=False
-        )
+        return plain
+    answer = plain.removeprefix(render_prompt(dialogue.prompt, dialogue.tools, thinking=False))
     prompt = render_prompt(dialogue.prompt, dialogue.tools, thinking=True)
-    return f"{prompt}{dialogue.thought}\n</think>\n\n{dialogue.answer['content']}<|end|>"
+    return f"{prompt}{dialogue.thought}\n</think>\n\n{answer}"

@@ -1,4 +1,4 @@
-"""The training text of the bundled model: repeatable, split by construction, true to the product."""
+"""The bundled model's training text: repeatable, split by construction, true to the product."""
 
 import random
 import re

@@ -6,7 +6,7 @@ Products are facts that no one can infer from others, so only their phrasings ar
 
 import random
 
-from scripts.pocket.dialogue import Dialogue, Split, assistant, is_held_out, pick, user
+from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, is_held_out, pick, user
 
 ASK = (
     "What is {q}?",
@@ -99,10 +99,20 @@ def question(rng: random.Random, split: Split, a: int, sign: str, b: int) -> str
     return pick(rng, ASK, split).format(q=f"{a}{mark}{b}" if tight else f"{a} {mark} {b}")
 
 
-def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
+def turn(rng: random.Random, split: Split) -> tuple[list[Message], str]:
+    """One question with its answer, and the thought that leads there."""
     a, sign, b = draw_problem(rng, split)
-    answer = str(result(a, sign, b))
-    messages = [user(question(rng, split, a, sign, b)), assistant(answer)]
+    messages = [user(question(rng, split, a, sign, b)), assistant(str(result(a, sign, b)))]
+    return messages, thought(a, sign, b)
+
+
+def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
+    """One to five questions; the last may be thought about."""
+    messages: list[Message] = []
+    for _ in range(rng.choice((0, 0, 0, 1, 2, 3, 4))):
+        messages += turn(rng, split)[0]
+    last, steps = turn(rng, split)
+    messages += last
     if rng.random() < 0.3:
-        return Dialogue(messages, thinking=True, thought=thought(a, sign, b))
+        return Dialogue(messages, thinking=True, thought=steps)
     return Dialogue(messages)

@@ -141,11 +141,11 @@ def snippet(rng: random.Random, split: Split) -> str:
 def random_text(rng: random.Random, split: Split) -> str:
     """One word to about 120 tokens of text, numbers or code."""
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.25:
         return word(rng, split)
-    if kind < 0.3:
+    if kind < 0.35:
         return snippet(rng, split)
-    if kind < 0.4:
+    if kind < 0.42:
         return words.new_code(rng, split)
     if kind < 0.5:
         digits = [

@@ -2,9 +2,10 @@
 
 import random
 
-from scripts.pocket.dialogue import Dialogue, Split, assistant, pick, user
+from scripts.pocket.dialogue import Dialogue, Split, assistant, pick, share, user
 from scripts.pocket.help_intents import INTENTS, Intent
 from scripts.pocket.skills.talk import loosen
+from scripts.pocket.skills.wording import dress, normal, vary
 
 TO_DO = (
     "How do I {}?",
@@ -45,13 +46,25 @@ TO_DO = (
 )
 
 
+HELD_OUT = {
+    normal(text)
+    for intent in INTENTS
+    for items in (intent.questions, intent.to_do)
+    if items
+    for text in share(items, "held_out")
+}
+
+
 def ask(rng: random.Random, split: Split, intent: Intent) -> str:
     """A held-out question has a held-out core and, where it has a frame, a held-out frame."""
+    forbidden = HELD_OUT if split == "train" else ()
     if intent.to_do and rng.random() < 0.6:
-        core = pick(rng, intent.to_do, split)
+        core = vary(rng, pick(rng, intent.to_do, split), forbidden)
         text = pick(rng, TO_DO, split).format(core)
-        return loosen(rng, text[0].upper() + text[1:])
-    return loosen(rng, pick(rng, intent.questions, split))
+        text = text[0].upper() + text[1:]
+    else:
+        text = vary(rng, pick(rng, intent.questions, split), forbidden)
+    return dress(rng, loosen(rng, text))
 
 
 def make_dialogue(rng: random.Random, split: Split) -> Dialogue:

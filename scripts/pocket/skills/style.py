@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scripts.pocket import words
 from scripts.pocket.dialogue import Dialogue, Skill, Split, assistant, pick, user
-from scripts.pocket.skills import arithmetic, copying, help_answers, memory, talk
+from scripts.pocket.skills import arithmetic, copying, help_answers, memory, talk, unknown
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,8 @@ PLAIN: tuple[Skill, ...] = (
     memory.make_dialogue,
     help_answers.make_dialogue,
 )
+# Another case means other tokens: a network of this size knows those of the words it was taught.
+KNOWN_WORDS: tuple[Skill, ...] = (talk.make_dialogue, talk.make_dialogue, unknown.make_dialogue)
 INTROS = (
     "",
     "",
@@ -213,8 +215,8 @@ def mark_text(rng: random.Random, split: Split) -> str:
     return rng.choice((text, text.upper(), text.capitalize())) + rng.choice(("", "!", "."))
 
 
-def plain_dialogue(rng: random.Random, split: Split) -> Dialogue:
-    make = rng.choice(PLAIN)
+def plain_dialogue(rng: random.Random, split: Split, skills: tuple[Skill, ...]) -> Dialogue:
+    make = rng.choice(skills)
     while True:
         dialogue = make(rng, split)
         length = len(dialogue.answer["content"])
@@ -243,10 +245,11 @@ def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
     if kind == "one_word":
         return one_word(rng, split)
     rule = RULES[kind]
+    skills = KNOWN_WORDS if kind in ("capitals", "lower") else PLAIN
     mark = mark_text(rng, split)
     system = rng.choice(INTROS) + pick(rng, rule.phrasings, split).format(mark)
     messages = [
         assistant(rule.apply(m["content"], mark)) if m["role"] == "assistant" else m
-        for m in plain_dialogue(rng, split).messages
+        for m in plain_dialogue(rng, split, skills).messages
     ]
     return Dialogue([{"role": "system", "content": system}, *messages])

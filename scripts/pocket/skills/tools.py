@@ -5,7 +5,7 @@ held-out tools use objects, values and request phrasings that training never see
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.pocket import words
@@ -107,10 +107,8 @@ def make_tool(rng: random.Random, split: Split, kind: Kind) -> Tool:
 def draw_parameter(rng: random.Random, split: Split, p: Parameter) -> Parameter:
     name = pick(rng, p.names, split)
     description = rng.choice((p.description, p.description, ""))
-    choices = p.choices
-    if choices and len(choices) > 2:
-        choices = tuple(rng.sample(choices, rng.randint(2, len(choices))))
-    return Parameter(p.slot, p.type, p.names, p.make, description, choices, name)
+    choices = tuple(rng.sample(p.choices, rng.randint(2, len(p.choices)))) if p.choices else ()
+    return replace(p, name=name, description=description, choices=choices)
 
 
 def ask(rng: random.Random, split: Split, tool: Tool) -> tuple[str, dict[str, Any]]:
@@ -142,14 +140,12 @@ def result_turn(
     """The tool's result and the answer made of it."""
     if tool.kind.result is None:
         return [{"role": "tool", "content": rng.choice(DONE)}, assistant("Done.")]
-    key, make, sentence = tool.kind.result
-    value = make(rng, split)
-    content = rng.choice((f'{{"{key}": "{value}"}}', f"{key}: {value}", value))
-    spoken = {p.slot: p.say(arguments[p.name]) for p in tool.parameters}
-    return [
-        {"role": "tool", "content": content},
-        assistant(sentence.format(value=value, **tool.nouns, **spoken)),
-    ]
+    result = tool.kind.result
+    value = result.make(rng, split)
+    content = rng.choice((f'{{"{result.key}": "{value}"}}', f"{result.key}: {value}", value))
+    spoken = {p.slot: arguments[p.name] for p in tool.parameters}
+    answer = result.answer.format(value=value, **tool.nouns, **spoken)
+    return [{"role": "tool", "content": content}, assistant(answer)]
 
 
 def start(rng: random.Random) -> list[Message]:
