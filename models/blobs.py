@@ -15,6 +15,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.clone import clone_file
@@ -51,6 +52,16 @@ def read_pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):
             yield piece
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A content on its way in: what it takes on the disk, and of how much; 0 if unknown."""
+
+    key: str
+    disk_bytes: int
+    size_bytes: int
+    is_running: bool
 
 
 class BlobStore:
@@ -179,6 +190,17 @@ class BlobStore:
         """Remember what git calls a content, so that it is not fetched to learn its digest."""
         with disk_errors(self._oid_dir):
             write_whole(self._oid_dir / oid, digest)
+
+    def partials(self) -> list[Partial]:
+        """Downloads and uploads under way or interrupted, the largest first."""
+        found = []
+        for lock in self.partial_dir.glob("*.lock"):
+            path = lock.with_suffix("")
+            with suppress(FileNotFoundError), locked(lock, wait=False) as idle:
+                status = path.stat()
+                disk_bytes = status.st_blocks * 512
+                found.append(Partial(path.name, disk_bytes, status.st_size, is_running=not idle))
+        return sorted(found, key=lambda partial: -partial.disk_bytes)
 
     def remove_partials(self) -> int:
         """Give up interrupted downloads that nobody is continuing; the bytes freed."""

@@ -7,12 +7,14 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from models.errors import StorageError
 
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "Free some space; `localllm list` shows what models take."),
+    errno.ENOSPC: ("the disk is full", "Free some space; `localllm df` shows what models take."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space."),
     errno.EACCES: ("permission denied", "Check who owns it, or set LOCALLLM_HOME elsewhere."),
     errno.EPERM: ("not permitted", "Check who owns it, or set LOCALLLM_HOME elsewhere."),
@@ -22,6 +24,22 @@ _REASONS = {
 
 NO_HARD_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP})
 """Why a hard link cannot be made where a copy can."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Which file it is and when it last changed, by the file system's word."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The fingerprint of the file that `path` leads to."""
+        status = path.stat()
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ leads to is the one that was read.
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from models.blobs import hash_file, read_pieces
 from models.details import summarize
-from models.disk import NO_HARD_LINK, disk_errors
+from models.disk import NO_HARD_LINK, Fingerprint, disk_errors
 from models.errors import InvalidInput, NotFound, StorageError
 from models.files import ModelFiles
 from models.local_model import LocalFile, LocalModel
@@ -24,22 +24,6 @@ from models.store import Library
 
 Way = Literal["reference", "link", "copy", "move"]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Which file it is and when it last changed, by the file system's word."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Fingerprint":
-        """The fingerprint of the file that `path` leads to."""
-        status = path.stat()
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def import_model(

@@ -8,6 +8,7 @@
 Readers take no lock: a manifest is replaced as a whole, and what it lists is there before it is.
 """
 
+import builtins
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -133,8 +134,18 @@ class Library:
         contents cannot be told from garbage.
         """
         with self._changing():
-            used = self._used_digests()
-            return sum(self.blobs.remove(d) for d in list(self.blobs.digests()) if d not in used)
+            return sum(map(self.blobs.remove, self._unused()))
+
+    def unused(self) -> "builtins.list[str]":
+        """The contents that `prune` would remove.
+
+        Raises:
+            InvalidModelFile: a damaged manifest, whose contents cannot be told from garbage.
+        """
+        if not self.root.is_dir():
+            return []
+        with self._changing():
+            return self._unused()
 
     def pinned(self, digests: Iterable[str]) -> AbstractContextManager[Callable[[str], None]]:
         """Keep contents from removal while a pull or create gathers its layers.
@@ -243,6 +254,10 @@ class Library:
                 f"{layer.file_name} ({layer.digest[:19]}): {found}, {layer.size_bytes} expected",
                 hint=hint,
             )
+
+    def _unused(self) -> "builtins.list[str]":
+        used = self._used_digests()
+        return [digest for digest in self.blobs.digests() if digest not in used]
 
     def _used_digests(self) -> set[str]:
         used = self.blobs.pinned_digests()

@@ -26,6 +26,8 @@ COMMANDS = {
     "cp": "library",
     "rm": "library",
     "import": "importing",
+    "df": "storage",
+    "dedupe": "storage",
     "serve": "serve",
     "ps": "daemon",
     "stop": "daemon",
