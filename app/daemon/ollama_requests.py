@@ -205,19 +205,17 @@ def full_name(name: str) -> str:
     return f"{parsed.host}/{parsed.namespace}/{parsed.model}:{parsed.tag}"
 
 
-def to_generates(
-    request: TextRequest, files: ModelFiles, capabilities: Sequence[str]
-) -> list[Generate]:
-    """What the worker is asked, one for each choice, with the model's stored settings applied."""
+def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
+    """What the worker is asked, one for each choice, with the model's stored settings applied.
+
+    Where `think` is not given, the model's own template decides, as it was trained to.
+    """
     options = parse_options(
         request.options,
         files.parameters,
         num_logprobs=request.num_logprobs,
         logit_bias=request.logit_bias,
     )
-    think = request.think
-    if think is None and "thinking" in capabilities:
-        think = True
     messages = None if not request.messages else complete_messages(request, files)
     base_id = uuid.uuid4().hex
     return [
@@ -225,7 +223,7 @@ def to_generates(
             id=f"{base_id}.{index}",
             messages=messages,
             tools=request.tools or None,
-            think=think,
+            think=request.think,
             prompt=request.prompt,
             prompt_token_ids=request.prompt_token_ids,
             sampling=fix_seed(options.sampling, index),

@@ -47,7 +47,7 @@ async def _answer(state: State, asked: TextRequest, *, is_chat: bool) -> Respons
         async with state.answering(source, [], asked.keep_alive_s) as answering:
             await answering.load()
         return JSONReply(encoder.loaded("load"))
-    generates = to_generates(asked, source.files, capabilities)
+    generates = to_generates(asked, source.files)
     if with_context:
         generates = [replace(each, return_prompt_ids=True) for each in generates]
     answering = state.answering(source, [*generates], asked.keep_alive_s)

@@ -63,7 +63,7 @@ def _answer(state: State, asked: OpenAIRequest, *, is_chat: bool) -> Response:
     generates: list[Generate] = []
     for text in texts:
         check_capabilities(text, source.files.name, capabilities)
-        generates += to_generates(text, source.files, capabilities)
+        generates += to_generates(text, source.files)
     request_ids = [each.id for each in generates]
     encoder: Encoder
     if is_chat:
