@@ -11,7 +11,7 @@ from typing import Literal
 
 import localllm
 from app.cli.arguments import open_library
-from app.cli.output import format_bytes
+from app.cli.output import count, format_bytes
 from app.settings import Settings
 from models.errors import InvalidInput, UserError
 
@@ -109,7 +109,7 @@ def check_library(settings: Settings) -> Check:
         fix = "`localllm pull` fetches one"
         return Check("library", "problem", "no models, not even the bundled one", fix)
     size = format_bytes(sum(model.size_bytes for model in models))
-    return Check("library", "ok", f"{len(models)} models, {size}")
+    return Check("library", "ok", f"{count(len(models), 'model')}, {size}")
 
 
 def check_daemon(settings: Settings) -> Check:

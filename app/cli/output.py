@@ -53,8 +53,8 @@ def format_duration(seconds: float) -> str:
     """
     for unit, length_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length_s:
-            return _count(int(seconds // length_s), unit)
-    return _count(int(seconds), "second")
+            return count(int(seconds // length_s), unit)
+    return count(int(seconds), "second")
 
 
 def format_age(when: datetime) -> str:
@@ -62,5 +62,10 @@ def format_age(when: datetime) -> str:
     return f"{format_duration(max(0.0, (datetime.now(UTC) - when).total_seconds()))} ago"
 
 
-def _count(number: int, unit: str) -> str:
+def count(number: int, unit: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "model"), count(2, "model")
+    ('1 model', '2 models')
+    """
     return f"{number} {unit}" + ("" if number == 1 else "s")
