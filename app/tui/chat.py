@@ -6,28 +6,12 @@ It decides what a reply is asked for; it neither talks to the daemon nor draws.
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from app.history import History
 from app.tui.chat_options import ChatOptions, parse_options
-from app.tui.context_window import num_dropped_messages
 from app.tui.conversation import Conversation, Message, make_title, request_messages
 from models.errors import InvalidInput, StorageError
-
-DEFAULT_RESERVE_TOKENS = 512
-"""Room for the reply in a context that fills up, when the user set no limit."""
-
-
-@dataclass(frozen=True)
-class ReplyRequest:
-    """What goes to the daemon for one reply."""
-
-    body: dict[str, Any]
-    """Of `/api/chat`."""
-    num_dropped_messages: int
-    is_newly_shortened: bool
-    """Whether messages are left out that the last reply still saw."""
 
 
 class Chat:
@@ -126,24 +110,11 @@ class Chat:
             with self._saving():
                 self._history.set_model(self.id, model, dataclasses.asdict(options))
 
-    def request(self, context_length: int | None) -> ReplyRequest:
-        """What to ask for the next reply; `context_length` in tokens where it is known."""
-        num_dropped = num_dropped_messages(
-            self.conversation,
-            self.options.system,
-            context_length,
-            self.options.max_tokens or DEFAULT_RESERVE_TOKENS,
-        )
-        messages = request_messages(self.conversation, self.options.system, num_dropped)
-        before = [self.conversation.messages[place] for place in self.conversation.path()]
-        body = {
+    def request(self) -> dict[str, Any]:
+        """The body of `/api/chat` that asks for the next reply."""
+        return {
             "model": self.model,
-            "messages": messages,
+            "messages": request_messages(self.conversation, self.options.system),
             "stream": True,
             **self.options.request_fields(),
         }
-        return ReplyRequest(
-            body,
-            num_dropped,
-            num_dropped > max((m.num_dropped_messages for m in before), default=0),
-        )

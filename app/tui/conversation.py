@@ -92,7 +92,7 @@ class Message:
     """Who answered; empty for the user's own messages."""
     done_reason: str = ""
     num_dropped_messages: int = 0
-    """The oldest messages that were not sent because the context was full."""
+    """The oldest messages that the model did not see because the context was full."""
     stats: ReplyStats | None = None
 
 
@@ -174,9 +174,7 @@ class Conversation:
             place = children[-1]
 
 
-def request_messages(
-    conversation: Conversation, system: str, num_dropped_messages: int = 0
-) -> list[dict[str, Any]]:
+def request_messages(conversation: Conversation, system: str) -> list[dict[str, Any]]:
     """The shown messages as `/api/chat` wants them; earlier thinking is left out.
 
     A message that got no reply is joined to the next one: many templates want turns to alternate.
@@ -184,7 +182,7 @@ def request_messages(
     messages: list[dict[str, Any]] = []
     if system:
         messages.append({"role": "system", "content": system})
-    for place in conversation.path()[num_dropped_messages:]:
+    for place in conversation.path():
         message = conversation.messages[place]
         if message.role == "user" and messages and messages[-1]["role"] == "user":
             messages[-1]["content"] += f"\n\n{message.content}"

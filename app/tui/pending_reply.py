@@ -7,10 +7,9 @@ from app.tui.reply_stream import ReplyStream, ReplyUpdate
 class PendingReply:
     """Collects updates; knows no widgets."""
 
-    def __init__(self, stream: ReplyStream, model: str, num_dropped_messages: int = 0) -> None:
+    def __init__(self, stream: ReplyStream, model: str) -> None:
         self.stream = stream
         self._model = model
-        self._num_dropped_messages = num_dropped_messages
         self._content = ""
         self._thinking = ""
         self._thinking_s: float | None = None
@@ -44,6 +43,6 @@ class PendingReply:
             tool_calls=tuple(self._tool_calls),
             model=self._model,
             done_reason=reason,
-            num_dropped_messages=self._num_dropped_messages,
+            num_dropped_messages=last.num_dropped_messages,
             stats=last.stats or self.stream.estimate(),
         )

@@ -24,6 +24,8 @@ class ReplyUpdate:
     tool_calls: tuple[ToolCall, ...] = ()
     done: bool = False
     done_reason: str = ""
+    num_dropped_messages: int = 0
+    """The oldest messages, left out because the context was full."""
     stats: ReplyStats | None = None
     """Given with the daemon's last chunk; a stopped reply has none."""
     error: UserError | None = None
@@ -95,6 +97,7 @@ class ReplyStream:
                 tool_calls=tuple(self._tool_calls),
                 done=done,
                 done_reason=str(last.get("done_reason", "")),
+                num_dropped_messages=num_dropped(last),
                 stats=parse_stats(last, self.ttft_s) if last else None,
                 error=None if self._stopped else self._error,
             )
@@ -146,3 +149,8 @@ class ReplyStream:
                 if self._first_at is None:
                     self._first_at = self._latest_at
             return True
+
+
+def num_dropped(chunk: Mapping[str, Any]) -> int:
+    """How many messages the daemon says, in its final chunk, that it left out."""
+    return int((chunk.get("truncated") or {}).get("dropped_messages", 0))

@@ -48,7 +48,7 @@ class ChatScreen(ReplyFlow):
             event.stop()
             self.prompt.focus()
             self.prompt.insert(event.character)
-        elif event.key == "enter" and was_meant_for_prompt:
+        elif event.key in ("enter", "ctrl+j") and was_meant_for_prompt:
             event.stop()
             self.prompt.submit()
 

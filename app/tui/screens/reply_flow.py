@@ -106,19 +106,8 @@ class ReplyFlow(Screen[None]):
     async def ask_for_reply(self) -> None:
         """Have the model answer the last message."""
         self.after_change()
-        request = self.chat.request(self.model.context_length)
-        if request.is_newly_shortened:
-            self.notify(
-                f"The context is full: {request.num_dropped_messages} older messages are left out "
-                "from here on. Ctrl+N begins a chat with an empty context.",
-                title="Long chat",
-                severity="warning",
-                timeout=10,
-            )
-        stream = self._connection.reply(request.body)
-        self._live = LiveReply(
-            PendingReply(stream, self.chat.model, request.num_dropped_messages), self._waiting_for()
-        )
+        stream = self._connection.reply(self.chat.request())
+        self._live = LiveReply(PendingReply(stream, self.chat.model), self._waiting_for())
         await self.transcript.add(self._live)
         status = self.query_one(StatusLine)
         status.rate, status.num_live_tokens, status.is_live = None, 0, True
@@ -142,6 +131,7 @@ class ReplyFlow(Screen[None]):
         """Store what came and leave the replying state."""
         self._live = None
         if message is not None:
+            self._announce_dropped(message)
             self.chat.answer(message)
             place = self.chat.conversation.leaf
             assert place is not None
@@ -149,6 +139,20 @@ class ReplyFlow(Screen[None]):
         self.query_one(StatusLine).is_live = False
         self.prompt.is_replying = False
         self.after_change()
+
+    def _announce_dropped(self, reply: Message) -> None:
+        """Say it when more messages are left out than before; the line under a reply stays."""
+        conversation = self.chat.conversation
+        shown = (conversation.messages[place] for place in conversation.path())
+        before = max((message.num_dropped_messages for message in shown), default=0)
+        if reply.num_dropped_messages > before:
+            self.notify(
+                f"The context is full: the model no longer sees the first "
+                f"{reply.num_dropped_messages} messages. Ctrl+N begins with an empty context.",
+                title="Long chat",
+                severity="warning",
+                timeout=10,
+            )
 
     async def settle(self) -> None:
         """Stop a reply that is coming and keep what came of it."""

@@ -18,6 +18,7 @@ from app.tui.screens.model_picker import ModelPicker
 from app.tui.screens.settings import SettingsDialog
 from app.tui.widgets.empty_state import EmptyState, Example
 from app.tui.widgets.error_note import ErrorNote
+from app.tui.widgets.live_reply import LiveReply
 from app.tui.widgets.notice import Notice
 from app.tui.widgets.sidebar import Sidebar
 from app.tui.widgets.status_line import StatusLine
@@ -346,19 +347,19 @@ async def test_a_reply_cut_at_its_limit_says_so(
         assert "cut off" in shown_text(app, Notice)[0]
 
 
-async def test_a_long_chat_sheds_its_oldest_messages_aloud(
+async def test_messages_left_out_of_a_full_context_are_announced_once(
     make_app: MakeApp, script: Any, wait_until: Wait
 ) -> None:
-    script.context_length = 300
-    script.answers("long " * 100, prompt_eval_count=120)
+    for _ in range(2):
+        script.answers("yes", truncated={"dropped_messages": 2, "dropped_tokens": 300})
     app = make_app()
     async with app.run_test() as pilot:
-        await wait_until(pilot, lambda: app.model.phase == "ready")
-        await ask(pilot, "first " * 50, wait_until)
+        await ask(pilot, "first", wait_until)
         await ask(pilot, "second", wait_until)
-        assert script.requests[1]["messages"] == [{"role": "user", "content": "second"}]
-        assert app.chat_screen.chat.conversation.messages[-1].num_dropped_messages == 2
-        assert any("older messages" in str(n.message) for n in app._notifications)
+        notices = [n for n in app._notifications if "first 2 messages" in str(n.message)]
+        assert len(notices) == 1
+        notes = shown_text(app, LiveReply)
+        assert all("2 older messages left out" in note for note in notes)
 
 
 async def test_regenerating_adds_a_version_and_keys_switch(

@@ -76,11 +76,6 @@ def test_an_unanswered_message_is_joined_to_the_next() -> None:
     assert request_messages(conversation, "") == [{"role": "user", "content": "a\n\nb"}]
 
 
-def test_dropped_messages_are_the_oldest() -> None:
-    conversation = Conversation().add(user("a")).add(assistant("b")).add(user("c"))
-    assert request_messages(conversation, "", 2) == [{"role": "user", "content": "c"}]
-
-
 def test_tool_calls_are_sent_back_and_thinking_is_not() -> None:
     reply = Message(
         "assistant", "", thinking="hm", tool_calls=(ToolCall("weather", {"city": "Bern"}),)
