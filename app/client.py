@@ -55,9 +55,9 @@ class DaemonClient:
         self.close()
 
     def is_up(self) -> bool:
-        """Whether a daemon (any server of Ollama's API) answers."""
+        """Whether a daemon of ours answers; another server of Ollama's API is none."""
         try:
-            return "version" in self.version()
+            return "localllm" in self.version()
         except UserError:
             return False
 

@@ -113,7 +113,7 @@ class ModelWorker:
         self, timeout_s: float, popen: subprocess.Popen[bytes] | None
     ) -> asyncio.Task[WorkerProcess]:
         self._starting = asyncio.create_task(self._start(timeout_s, popen))
-        self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._starting.add_done_callback(_log_failure)
         return self._starting
 
     async def _start(
@@ -146,3 +146,9 @@ class ModelWorker:
         log.info("loaded %s in %.2f s", name, time.monotonic() - begun_s)
         self.ready = replace(self.ready, load_s=time.monotonic() - begun_s)
         return self._process
+
+
+def _log_failure(starting: asyncio.Task[WorkerProcess]) -> None:
+    """Also those that nobody waited for."""
+    if not starting.cancelled() and (error := starting.exception()) is not None:
+        log.warning("%s", error)
