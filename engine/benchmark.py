@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from engine.engine import Engine
@@ -66,9 +67,14 @@ def measure(model: LoadedModel, workload: Workload) -> Figures:
 
 
 def peak_rss_bytes() -> int:
-    """The most memory this process has had resident."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """The most memory this process has had resident.
+
+    On Linux not from getrusage: its figure is inherited from the process that started this one.
+    """
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 @dataclass(frozen=True)
