@@ -9,14 +9,8 @@ from functools import cache
 import mlx.core as mx
 
 from metal_kernels.metal import trust
+from metal_kernels.metal.block_formats import FORMATS, block_headers
 from metal_kernels.metal.kernel import Kernel, parameters
-
-BLOCK_VALUES = {"Q4_K": 256, "Q5_K": 256, "Q6_K": 256, "Q8_0": 32, "Q4_0": 32}
-"""Weights per block of each quantization the kernels read."""
-BLOCK_BYTES = {"Q4_K": 144, "Q5_K": 176, "Q6_K": 210, "Q8_0": 34, "Q4_0": 18}
-SCALE_OFFSETS = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "Q8_0": (0,), "Q4_0": (0,)}
-"""Where the float16 scales of a block lie; the rest of its bytes may be anything."""
-_SLICE_VALUES = {"Q4_K": 32, "Q5_K": 32, "Q6_K": 32, "Q8_0": 16, "Q4_0": 16}
 
 MAX_MATVEC_ROWS = 4
 MAX_SMALL_ROWS = 32
@@ -29,13 +23,13 @@ _WIDE_OUTPUTS = 4096
 
 def supports(quantization: str) -> bool:
     """Whether weights may stay as blocks: dequantizing them is what everything falls back to."""
-    return quantization in BLOCK_VALUES and trust.works(dequantize_kernel(quantization).name)
+    return quantization in FORMATS and trust.works(dequantize_kernel(quantization).name)
 
 
 def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     """x [..., K] times the transpose of the weights: [..., N] in x's dtype.
 
-    blocks is row-contiguous and, for Q4_K and Q5_K, aligned to 16 bytes. Sums are float32.
+    blocks is row-contiguous and aligned to 16 bytes. Sums are float32.
     """
     num_columns = x.shape[-1]
     rows = x.reshape(-1, num_columns)
@@ -97,8 +91,9 @@ def dequantize(blocks: mx.array, quantization: str, dtype: mx.Dtype) -> mx.array
 
 def take_rows(blocks: mx.array, quantization: str, ids: mx.array, dtype: mx.Dtype) -> mx.array:
     """Rows [..., K] of the weights in `dtype`; ids must lie in [0, N)."""
-    num_columns = blocks.shape[1] // BLOCK_BYTES[quantization] * BLOCK_VALUES[quantization]
-    num_slices = num_columns // _SLICE_VALUES[quantization]
+    form = FORMATS[quantization]
+    num_columns = blocks.shape[1] // form.bytes * form.values
+    num_slices = num_columns // form.slice_values
     flat = ids.reshape(-1).astype(mx.int32)
     y = dequantize_kernel(quantization)(
         [blocks, flat, parameters(num_columns)],
@@ -143,12 +138,8 @@ def dequantize_kernel(quantization: str) -> Kernel:
     )
 
 
-def block_headers(quantization: str) -> tuple[str, ...]:
-    """The files that define `Blocks` for a quantization."""
-    return ("blocks/slice", "blocks/k_scales", f"blocks/{quantization.lower()}")
-
-
 def _check(blocks: mx.array, quantization: str, num_columns: int) -> None:
-    row_bytes = num_columns // BLOCK_VALUES[quantization] * BLOCK_BYTES[quantization]
+    form = FORMATS[quantization]
+    row_bytes = num_columns // form.values * form.bytes
     assert blocks.dtype == mx.uint8
     assert blocks.shape[1] == row_bytes, f"{quantization} {blocks.shape}, {num_columns} columns"

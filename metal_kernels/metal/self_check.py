@@ -18,6 +18,7 @@ import numpy as np
 
 from metal_kernels import reference
 from metal_kernels.metal import fence, quantized_matmul, trust
+from metal_kernels.metal.block_formats import FORMATS, random_blocks
 from metal_kernels.metal.kernel import SHADERS
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import MAX_KERNEL_ROWS, paged_attention
@@ -72,7 +73,7 @@ def fingerprint() -> str:
 
 def checks(needs: Needs) -> Iterator[Check]:
     """Every variant a model with these needs can launch."""
-    for quantization in sorted(needs.quantizations & quantized_matmul.BLOCK_VALUES.keys()):
+    for quantization in sorted(needs.quantizations & FORMATS.keys()):
         yield from _matmul_checks(quantization, needs.dtype)
     yield from _write_checks(needs)
     yield from _attention_checks(needs)
@@ -109,7 +110,7 @@ def _random(*shape: int, dtype: mx.Dtype) -> mx.array:
 def _matmul_checks(quantization: str, dtype: mx.Dtype) -> Iterator[Check]:
     # More than one round of the lanes' stride, and a tail in both directions.
     num_rows, num_columns = 41, 1280
-    blocks = valid_blocks(quantization, num_rows, num_columns)
+    blocks = random_blocks(quantization, num_rows, num_columns, np.random.default_rng(7))
     stored = mx.array(blocks)
     dense = mx.array(reference.dequantize_blocks(quantization, blocks, num_columns))
 
@@ -135,18 +136,6 @@ def _matmul_checks(quantization: str, dtype: mx.Dtype) -> Iterator[Check]:
     for num_ids in (1, 12):
         name = quantized_matmul.dequantize_kernel(quantization).name
         yield name, f"{num_ids} rows", partial(look_up, num_ids)
-
-
-def valid_blocks(quantization: str, num_rows: int, num_columns: int) -> np.ndarray:
-    """Random GGUF blocks uint8 [N, row_bytes] whose float16 scales are small numbers."""
-    rng = np.random.default_rng(7)
-    size = quantized_matmul.BLOCK_BYTES[quantization]
-    num_blocks = num_columns // quantized_matmul.BLOCK_VALUES[quantization]
-    blocks = rng.integers(0, 256, (num_rows, num_blocks, size), dtype=np.uint8)
-    for at in quantized_matmul.SCALE_OFFSETS[quantization]:
-        scales = rng.uniform(-0.01, 0.01, (num_rows, num_blocks, 1)).astype(np.float16)
-        blocks[:, :, at : at + 2] = scales.view(np.uint8)
-    return blocks.reshape(num_rows, -1)
 
 
 def _write_checks(needs: Needs) -> Iterator[Check]:

@@ -9,7 +9,8 @@ import pytest
 
 from metal_kernels import quantized, reference, rope, swiglu
 from metal_kernels.metal import mapping
-from tests.metal_shaders.blocks import random_blocks, weights
+from metal_kernels.metal.block_formats import random_blocks
+from tests.metal_shaders.blocks import weights
 
 
 @pytest.mark.parametrize("num_x", [1, 7, 40])

@@ -8,6 +8,7 @@ import pytest
 
 from metal_kernels import reference
 from metal_kernels.metal import quantized_matmul, self_check
+from metal_kernels.metal.block_formats import FORMATS, random_blocks
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import paged_attention
 
@@ -25,7 +26,7 @@ def failures(needs):
     return [r for r in self_check.check_kernels(needs) if r.reason]
 
 
-@pytest.mark.parametrize("quantization", sorted(quantized_matmul.BLOCK_VALUES))
+@pytest.mark.parametrize("quantization", sorted(FORMATS))
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_products_with_blocks(quantization, dtype):
     assert not failures(self_check.Needs(frozenset({quantization}), dtype, 4, 2, 64, 64, 16))
@@ -103,7 +104,7 @@ def _two_layers(q, k, v):
 
 def test_mapped_blocks_need_no_copy(tmp_path):
     """A GGUF tensor stays in its file: page-aligned memory is bound as it is."""
-    blocks = self_check.valid_blocks("Q4_K", 4096, 4096)
+    blocks = random_blocks("Q4_K", 4096, 4096, np.random.default_rng(0))
     path = tmp_path / "blocks"
     path.write_bytes(blocks.tobytes())
     mapped = np.memmap(path, np.uint8, "r", shape=blocks.shape)

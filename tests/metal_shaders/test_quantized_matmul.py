@@ -1,16 +1,31 @@
 """Quantized products on the simulator against gguf's own dequantizer in float64."""
 
+from itertools import product
+
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from metal_kernels.metal import quantized_matmul
-from tests.metal_shaders.blocks import random_blocks, weights
+from metal_kernels.metal.block_formats import FORMATS, random_blocks
+from tests.metal_shaders.blocks import weights
 
-QUANTIZATIONS = sorted(quantized_matmul.BLOCK_VALUES)
+QUANTIZATIONS = sorted(FORMATS)
 # Half a step of the output type; float32 sums err by what large terms leave after cancelling.
 TOLERANCE = {mx.float16: 2**-11, mx.bfloat16: 2**-8, mx.float32: 1e-6}
 SUM_TOLERANCE = 4e-6
+
+
+SMALL_BLOCKS = [name for name in QUANTIZATIONS if FORMATS[name].values == 32]
+
+
+def variants(row_counts):
+    """Formats, types and rows of x: each format in every type, Q4_K in all combinations."""
+    return [
+        (quantization, dtype, num_x)
+        for quantization, dtype, num_x in product(QUANTIZATIONS, TOLERANCE, row_counts)
+        if quantization == "Q4_K" or dtype == mx.float16 or num_x == row_counts[1]
+    ]
 
 
 def make_case(quantization, num_rows, num_columns, num_x, dtype=mx.float16, seed=0):
@@ -27,9 +42,7 @@ def check(y, exact):
     np.testing.assert_allclose(values, exact, rtol=1.01 * TOLERANCE[y.dtype], atol=scale)
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("num_x", [1, 2, 3, 4])
+@pytest.mark.parametrize(("quantization", "dtype", "num_x"), variants([1, 2, 3, 4]))
 def test_matvec_equals_the_product_with_dequantized_weights(simulate, quantization, dtype, num_x):
     simulate(seed=num_x)
     for num_rows, num_columns in ((3, 256), (9, 768), (21, 1280)):
@@ -39,7 +52,7 @@ def test_matvec_equals_the_product_with_dequantized_weights(simulate, quantizati
         check(y, exact)
 
 
-@pytest.mark.parametrize("quantization", ["Q8_0", "Q4_0"])
+@pytest.mark.parametrize("quantization", SMALL_BLOCKS)
 def test_matvec_takes_any_number_of_small_blocks(simulate, quantization):
     simulate()
     for num_columns in (32, 96, 544):
@@ -47,14 +60,15 @@ def test_matvec_takes_any_number_of_small_blocks(simulate, quantization):
         check(quantized_matmul.matvec(x, blocks, quantization), exact)
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-@pytest.mark.parametrize("num_x", [1, 4])
+@pytest.mark.parametrize(
+    ("quantization", "num_x"), [*product(QUANTIZATIONS, [1]), ("Q4_K", 4), ("Q6_K", 4)]
+)
 def test_matvec_reads_weights_once_and_little_else(simulate, quantization, num_x):
     simulator = simulate(cache_bytes=192 * 1024)
     x, blocks, _ = make_case(quantization, 250, 8192, num_x)
     y = quantized_matmul.matvec(x, blocks, quantization)
     ideal = blocks.nbytes + x.nbytes + y.nbytes
-    assert ideal > 5 * simulator.cache_bytes
+    assert blocks.nbytes > 3 * simulator.cache_bytes
     assert simulator.launches[-1].device_bytes <= 1.03 * ideal
     # Lanes that share a block's head ask for it together: one fetch, several requests.
     assert simulator.launches[-1].traffic["w"].requested <= 2.6 * blocks.nbytes
@@ -73,9 +87,7 @@ def check_small(y, exact, x, w):
     assert np.sqrt(np.mean(error**2)) <= most
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("num_x", [5, 8, 13, 23, 32])
+@pytest.mark.parametrize(("quantization", "dtype", "num_x"), variants([5, 13, 23, 32]))
 def test_small_batches_equal_the_product_with_dequantized_weights(
     simulate, quantization, dtype, num_x
 ):
@@ -85,7 +97,7 @@ def test_small_batches_equal_the_product_with_dequantized_weights(
     check_small(y, exact, x, weights(quantization, np.array(blocks)))
 
 
-@pytest.mark.parametrize("quantization", ["Q8_0", "Q4_0"])
+@pytest.mark.parametrize("quantization", SMALL_BLOCKS)
 def test_small_batches_take_any_number_of_small_blocks(simulate, quantization):
     simulate()
     for num_columns in (32, 96, 544):
@@ -94,14 +106,15 @@ def test_small_batches_take_any_number_of_small_blocks(simulate, quantization):
         check_small(y, exact, x, weights(quantization, np.array(blocks)))
 
 
-@pytest.mark.parametrize("quantization", QUANTIZATIONS)
-@pytest.mark.parametrize("num_x", [8, 32])
+@pytest.mark.parametrize(
+    ("quantization", "num_x"), [*product(QUANTIZATIONS, [8]), ("Q4_K", 32), ("Q6_K", 32)]
+)
 def test_small_batches_read_weights_once(simulate, quantization, num_x):
     simulator = simulate(cache_bytes=192 * 1024)
     x, blocks, _ = make_case(quantization, 608, 2048, num_x)
     y = quantized_matmul.small_matmul(x, blocks, quantization)
     ideal = blocks.nbytes + x.nbytes + y.nbytes
-    assert blocks.nbytes > 3 * simulator.cache_bytes
+    assert blocks.nbytes > 2 * simulator.cache_bytes
     assert simulator.launches[-1].device_bytes <= 1.05 * ideal
 
 

@@ -1,8 +1,10 @@
 """The check that runs on the user's machine, run here against the simulator."""
 
 import mlx.core as mx
+import numpy as np
 
 from metal_kernels.metal import quantized_matmul, self_check, trust
+from metal_kernels.metal.block_formats import random_blocks
 
 NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, 4, 1, 64, 64, 16)
 
@@ -26,7 +28,7 @@ def test_a_wrong_kernel_is_marked_and_replaced(simulate):
     assert {r.kernel for r in results if r.reason} == {"quantized_matvec_Q4_K"}
     assert trust.broken()["quantized_matvec_Q4_K"].startswith("1 rows: relative error")
     simulator.launches.clear()
-    blocks = mx.array(self_check.valid_blocks("Q4_K", 5, 512))
+    blocks = mx.array(random_blocks("Q4_K", 5, 512, np.random.default_rng(0)))
     quantized_matmul.matmul(mx.ones((1, 512)), blocks, "Q4_K")
     assert [launch.kernel for launch in simulator.launches] == ["quantized_matmul_small_Q4_K"]
 

@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 
 from metal_kernels.metal import quantized_matmul
+from metal_kernels.metal.block_formats import FORMATS
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import paged_attention
 from tests.metal_shaders.tracing import GeneratedSource, trace
@@ -57,8 +58,8 @@ def _attend(num_rows: int, context: int, num_heads: int = 8) -> Operation:
 
 
 def _multiply(quantization: str, num_rows: int, dtype: mx.Dtype = mx.float16) -> Operation:
-    row_bytes = 2 * 256 // quantized_matmul.BLOCK_VALUES[quantization]
-    row_bytes *= quantized_matmul.BLOCK_BYTES[quantization]
+    form = FORMATS[quantization]
+    row_bytes = 512 // form.values * form.bytes
     blocks = mx.zeros((64, row_bytes), dtype=mx.uint8)
     run = partial(quantized_matmul.matmul, quantization=quantization)
     return run, [mx.zeros((num_rows, 512), dtype=dtype), blocks]
@@ -67,7 +68,7 @@ def _multiply(quantization: str, num_rows: int, dtype: mx.Dtype = mx.float16) ->
 def operations() -> dict[str, Operation]:
     """Functions of arrays, by what they show."""
     made: dict[str, Operation] = {}
-    for quantization in quantized_matmul.BLOCK_VALUES:
+    for quantization in FORMATS:
         for num_rows in (1, 9, 33):
             made[f"{quantization}, {num_rows} rows"] = _multiply(quantization, num_rows)
     made["bfloat16"] = _multiply("Q4_K", 2, mx.bfloat16)
