@@ -12,13 +12,13 @@ from app.protocol import (
     Event,
     Failed,
     Generate,
-    Json,
     Metrics,
     Progress,
     Started,
     Tokenize,
     Tokenized,
 )
+from app.worker_delta import make_delta
 from app.worker_prompt import Prompt, make_prompt
 from engine.loading import LoadedModel
 from engine.output_parser import make_output_parser, opens_thinking, thinking_tags
@@ -250,13 +250,6 @@ class WorkerEngine:
         assert aborted.stats is not None, "it has ended"
         return aborted.stats
 
-    def _finish(self, writing: Writing, reason: str, stats: RequestStats | None) -> list[Event]:
-        assert stats is not None, "given with the reason"
-        request_id = writing.asked.id
-        del self._writing[request_id]
-        rest = self._delta(request_id, (), writing.stream.finish(), ())
-        return [rest, Done(request_id, reason, _whole_stats(stats, writing))]
-
     def _delta(
         self,
         request_id: str,
@@ -264,24 +257,14 @@ class WorkerEngine:
         delta: TextDelta,
         logprobs: Sequence[TokenLogprob],
     ) -> Delta:
-        return Delta(
-            request_id,
-            token_ids,
-            delta.content,
-            delta.thinking,
-            [{"name": call.name, "arguments": call.arguments} for call in delta.tool_calls],
-            [self._logprob(each) for each in logprobs[: len(token_ids)]],
-        )
+        return make_delta(self._model.tokenizer, request_id, token_ids, delta, logprobs)
 
-    def _logprob(self, chosen: TokenLogprob) -> Json:
-        found = self._logprob_entry(chosen.token_id, chosen.logprob)
-        if chosen.alternatives:
-            found["top_logprobs"] = [self._logprob_entry(*each) for each in chosen.alternatives]
-        return found
-
-    def _logprob_entry(self, token_id: int, logprob: float) -> Json:
-        text = self._model.tokenizer.token_bytes(token_id)
-        return {"token": text.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(text)}
+    def _finish(self, writing: Writing, reason: str, stats: RequestStats | None) -> list[Event]:
+        assert stats is not None, "given with the reason"
+        request_id = writing.asked.id
+        del self._writing[request_id]
+        rest = self._delta(request_id, (), writing.stream.finish(), ())
+        return [rest, Done(request_id, reason, _whole_stats(stats, writing))]
 
 
 def _is_answer(delta: TextDelta) -> bool:

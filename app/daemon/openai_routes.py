@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.daemon.completion_replies import CompletionEncoder
 from app.daemon.encoder import Encoder, Json
 from app.daemon.ollama_requests import TextRequest, check_capabilities, to_generates
-from app.daemon.openai_replies import ChatCompletionEncoder, CompletionEncoder
+from app.daemon.openai_replies import ChatCompletionEncoder
 from app.daemon.openai_requests import OpenAIRequest, parse_chat_completion, parse_completion
 from app.daemon.reply import AnswerReply
 from app.daemon.state import State, read_body, state_of

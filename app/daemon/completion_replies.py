@@ -1,0 +1,125 @@
+"""What `/v1/completions` answers: server-sent events, or one object. Pure."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+
+from app.daemon.answer import Answer
+from app.daemon.encoder import Json, Times
+from app.daemon.openai_replies import FINGERPRINT, error_body, finish_reason, sse, usage
+from app.protocol import Delta, Done, Progress, Started
+from models.errors import UserError
+
+
+class CompletionEncoder:
+    """`text_completion`, whole or in chunks. `echoes` are put before each choice's text."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        model: str,
+        request_ids: Sequence[str],
+        *,
+        include_usage: bool,
+        echoes: Sequence[str] = (),
+    ) -> None:
+        self._model = model
+        self._index = {request_id: index for index, request_id in enumerate(request_ids)}
+        self._include_usage = include_usage
+        self._echoes = dict(zip(request_ids, echoes, strict=False))
+        self._offsets = {request_id: len(echo) for request_id, echo in self._echoes.items()}
+        self._id = f"cmpl-{secrets.token_hex(6)}"
+        self._created = int(time.time())
+
+    def started(self, event: Started) -> bytes:
+        """The echo."""
+        echo = self._echoes.get(event.id)
+        return self._chunk(event.id, echo) if echo else b""
+
+    def delta(self, event: Delta) -> bytes:
+        """More text; a thought is text too, for this API."""
+        text = event.thinking + event.content
+        if not (text or event.logprobs):
+            return b""
+        return self._chunk(event.id, text, logprobs=event.logprobs)
+
+    def done(self, event: Done, times: Times) -> bytes:
+        """The chunk with the reason."""
+        del times
+        return self._chunk(event.id, "", finish_reason=finish_reason(event, has_calls=False))
+
+    def end(self, answers: Mapping[str, Answer]) -> bytes:
+        """Usage if it was asked for, and the mark that ends a stream."""
+        body = b""
+        if self._include_usage:
+            body = sse(self._head() | {"choices": [], "usage": usage(answers)})
+        return body + b"data: [DONE]\n\n"
+
+    def heartbeat(self, progress: Progress | None) -> bytes:
+        """A comment."""
+        del progress
+        return b": still here\n\n"
+
+    def failure(self, error: UserError) -> bytes:
+        """An error event; no `[DONE]` follows."""
+        return sse(error_body(error))
+
+    def whole(self, answers: Mapping[str, Answer], times: Times) -> Json:
+        """A `text_completion`."""
+        del times
+        choices = []
+        for request_id, answer in answers.items():
+            assert answer.done is not None
+            text = self._echoes.get(request_id, "") + "".join(answer.content)
+            reason = finish_reason(answer.done, has_calls=False)
+            choices.append(self._choice(request_id, text, reason, answer.logprobs))
+        return self._head() | {"choices": choices, "usage": usage(answers)}
+
+    def error_body(self, error: UserError) -> Json:
+        """`{"error": {…}}`."""
+        return error_body(error)
+
+    def _head(self) -> Json:
+        return {
+            "id": self._id,
+            "object": "text_completion",
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+    def _chunk(
+        self,
+        request_id: str,
+        text: str,
+        *,
+        finish_reason: str | None = None,
+        logprobs: Sequence[Json] = (),
+    ) -> bytes:
+        choice = self._choice(request_id, text, finish_reason, logprobs)
+        return sse(self._head() | {"choices": [choice]})
+
+    def _choice(
+        self, request_id: str, text: str, reason: str | None, logprobs: Sequence[Json]
+    ) -> Json:
+        choice: Json = {"text": text, "index": self._index[request_id], "finish_reason": reason}
+        choice["logprobs"] = self._logprobs(request_id, logprobs) if logprobs else None
+        return choice
+
+    def _logprobs(self, request_id: str, logprobs: Sequence[Json]) -> Json:
+        """The older form: parallel lists."""
+        offsets, at = [], self._offsets.get(request_id, 0)
+        for each in logprobs:
+            offsets.append(at)
+            at += len(each["token"])
+        self._offsets[request_id] = at
+        return {
+            "tokens": [each["token"] for each in logprobs],
+            "token_logprobs": [each["logprob"] for each in logprobs],
+            "top_logprobs": [
+                {top["token"]: top["logprob"] for top in each.get("top_logprobs", ())}
+                for each in logprobs
+            ],
+            "text_offset": offsets,
+        }
