@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import InvalidModelFile
+from models.errors import InvalidModelFile, Unsupported
 from models.files import ModelFiles
 from models.ggml_types import FILE_TYPES
 from models.gguf import GGUFFile, read_gguf
@@ -75,6 +75,7 @@ def describe(files: ModelFiles) -> ModelDetails:
 
     Raises:
         InvalidModelFile: a file is damaged, or says nothing of its architecture.
+        Unsupported: it is an adapter.
     """
     return _describe_gguf(files) if files.format == "gguf" else _describe_mlx(files)
 
@@ -115,6 +116,11 @@ def _describe_gguf(files: ModelFiles) -> ModelDetails:
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str):
         raise InvalidModelFile(f"{files.paths[0]}: general.architecture is missing")
+    if metadata.get("general.type") == "adapter":
+        raise Unsupported(
+            f"{files.paths[0]}: a LoRA adapter in GGUF, not a model",
+            hint="Adapters of mlx-lm and of `localllm finetune` can be used.",
+        )
     template = effective_template(files.template, _text(metadata.get("tokenizer.chat_template")))
     parameter_count = sum(tensor.num_parameters for tensor in gguf.tensors.values())
     pooled = metadata.get(f"{architecture}.pooling_type", 0) not in (0, None)

@@ -32,7 +32,6 @@ def import_model(
     name: ModelName,
     way: Way = "reference",
     *,
-    replace_former: bool = False,
     say: Say = lambda _: None,
 ) -> Manifest:
     """Point `name` at the files of `local`; `say` is told what takes time.
@@ -41,8 +40,7 @@ def import_model(
     "move" takes them away from there once the name leads to them here.
 
     Raises:
-        InvalidInput: the name is another model's (unless `replace_former`), or the files cannot
-            be taken this way.
+        InvalidInput: the name is another model's, or the files cannot be taken this way.
         InvalidModelFile, NotFound: they are no model, or not whole.
         StorageError: the disk is in the way.
     """
@@ -52,10 +50,10 @@ def import_model(
     _check_way(local, library, way)
     details = summarize(_as_files(local))
     with library.pinned([]) as pin:
-        taken = [(_take(file, library, way, pin, say), file) for file in local.files]
+        taken = [(take_file(file, library, way, pin, say), file) for file in local.files]
         layers = tuple(layer for (layer, _), _ in taken)
         manifest = Manifest(name.display, local.format, layers, details, local.source)
-        if former is not None and former.digest != manifest.digest and not replace_former:
+        if former is not None and former.digest != manifest.digest:
             raise InvalidInput(
                 f"'{name.short}' is already another model here",
                 hint=f"Choose another name with --name, or `localllm rm {name.short}` first.",
@@ -109,10 +107,14 @@ def _check_way(local: LocalModel, library: Library, way: Way) -> None:
                 )
 
 
-def _take(
+def take_file(
     file: LocalFile, library: Library, way: Way, pin: Callable[[str], None], say: Say
 ) -> tuple[Layer, Fingerprint]:
-    """Bring one file in; its layer and what it was while it was read."""
+    """Bring one file in; its layer and what it was while it was read. "move" leaves it, too.
+
+    Raises:
+        NotFound, InvalidInput, StorageError: as `import_model`.
+    """
     if not file.path.is_file():
         raise NotFound(f"{file.path}: it has gone")
     with disk_errors(file.path):

@@ -26,6 +26,7 @@ COMMANDS = {
     "cp": "library",
     "rm": "library",
     "import": "importing",
+    "create": "create",
     "df": "storage",
     "dedupe": "storage",
     "serve": "serve",
