@@ -37,8 +37,14 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulator]:
 
 
 @pytest.fixture
-def on_metal(simulate: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """The Metal path behind every op of `metal_kernels`, on a simulator."""
+def metal_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every op of `metal_kernels` takes its Metal path."""
     for module in (kv_cache, paged_attention, quantized, rms_norm, rope, swiglu):
         monkeypatch.setattr(module, "backend", lambda: "metal")
+
+
+@pytest.fixture
+def on_metal(metal_backend: None, simulate: Callable[..., Simulator]) -> Simulator:
+    """The same, on a simulator."""
+    del metal_backend
     return simulate()

@@ -1,5 +1,6 @@
 """The whole engine on Metal's kernels, simulated: the tokens of the other back ends."""
 
+from collections import Counter
 from pathlib import Path
 
 import gguf
@@ -8,10 +9,11 @@ import mlx.nn as nn
 import numpy as np
 from gguf.quants import quantize
 
+from engine.batch import Batch
 from engine.block_pool import BlockPool
 from engine.engine import Engine
 from engine.fusion import fuse
-from engine.kv_cache import KVCache, layer_windows, probe_layers
+from engine.kv_cache import KVCache, LayerShape, layer_windows, probe_layers
 from engine.loading import EngineOptions, load_model
 from engine.model_runner import ModelRunner
 from engine.network import build_network
@@ -20,6 +22,7 @@ from engine.scheduler import SchedulerLimits
 from engine.weights import place_matrix
 from metal_kernels import quantized, reference
 from models.files import ModelFiles
+from tests.metal_shaders.tracing import trace
 
 POCKET = Path(__file__).parents[2] / "models" / "pocket" / "pocket.gguf"
 CONFIG = {
@@ -91,6 +94,38 @@ def test_batches_with_drafts_and_chunks_give_the_same_tokens(request):
         "kv_write",
         "paged_attention",
         "gather_kv",
+    }
+
+
+def test_a_decode_step_is_traced_with_mlxs_own_kernels(request):
+    """Python of the Metal path runs to its end: shapes, types and arguments are MLX's to refuse."""
+    request.getfixturevalue("metal_backend")
+    network = make_network("Q8_0")
+    shapes = [LayerShape(num_kv_heads=2, key_size=16, value_size=16)] * 2
+    engine_cache = KVCache(shapes, [None, None], num_blocks=8, block_size=16, dtype=mx.float16)
+    batch = Batch(
+        ids=mx.array([5, 6], mx.int32),
+        positions=mx.array([20, 3], mx.int32),
+        slots=mx.array([36, 3], mx.int32),
+        block_tables=mx.array([[1, 2], [0, 0]], mx.int32),
+        query_starts=mx.array([0, 1, 2], mx.int32),
+        context_lens=mx.array([21, 4], mx.int32),
+        sample_rows=mx.array([0, 1], mx.int32),
+    )
+    engine_cache.begin_step(batch)
+
+    def step(ids: mx.array) -> mx.array:
+        logits: mx.array = network(ids, cache=engine_cache.layers)
+        assert logits.shape == (2, 1, 64)
+        return logits
+
+    names = Counter(source.name for source in trace(step, batch.ids[:, None]))
+    # Per layer q, k, v, o, gate, up and down, and once the embedding and the head.
+    assert names == {
+        "dequantize_rows_Q8_0": 1,
+        "quantized_matvec_Q8_0": 2 * 7 + 1,
+        "kv_write": 2,
+        "paged_attention": 2,
     }
 
 
