@@ -32,6 +32,7 @@ struct MatmulKernels {
 };
 
 namespace scalar { extern const MatmulKernels kMatmul; }
+namespace avx2 { extern const MatmulKernels kMatmul; }
 namespace avx512 { extern const MatmulKernels kMatmul; }
 namespace amx { extern const MatmulKernels kMatmul; }
 
