@@ -141,12 +141,18 @@ class WorkerEngine:
             )
         return TextStream(self._model.tokenizer, parser, stop=tuple(asked.stop))
 
+    def _may_think(self, asked: Generate) -> bool:
+        template = self._model.chat_template
+        return (
+            asked.messages is not None and asked.think is not False and template.supports_thinking
+        )
+
     def _resume(self, asked: Generate, prompt: Prompt, room: int) -> Writing:
         """The engine's request behind the output that was given before, if any."""
         resumed = tuple(asked.resumed_token_ids)
         stream = self._make_stream(asked, prompt)
         deltas = [stream.add([token_id]) for token_id in resumed]
-        thinks = bool(asked.think and asked.grammar is not None and asked.messages is not None)
+        thinks = asked.grammar is not None and self._may_think(asked)
         shown = (i for i, delta in enumerate(deltas) if _is_answer(delta))
         answer_at = next(shown, len(resumed)) if thinks else 0
         is_free = thinks and answer_at == len(resumed)

@@ -202,6 +202,13 @@ def test_a_thought_that_never_ends_is_closed_before_the_answer() -> None:
     assert "".join(map(chr, script.requests[1].prompt_token_ids)).endswith("hm\n</think>\n\n")
 
 
+def test_a_model_that_answers_at_once_begins_again_inside_the_grammar() -> None:
+    script = Script(free="Sure", held="{}")
+    events = run(make(script, THINKING_TEMPLATE), ask(grammar=Grammar("json")))
+    assert (thinking(events), content(events)) == ("", "{}")
+    assert script.requests[1].prompt_token_ids == script.requests[0].prompt_token_ids
+
+
 def test_without_a_thought_the_grammar_holds_from_the_start() -> None:
     script = Script(free="no", held="{}")
     events = run(make(script, THINKING_TEMPLATE), ask(think=False, grammar=Grammar("json")))

@@ -222,7 +222,9 @@ async def test_an_error_in_the_middle_keeps_the_beginning_and_what_is_being_type
         await send(pilot, "Talk")
         app.chat_screen.prompt.put("my next question")
         await wait_until(pilot, lambda: app.screen.query(ErrorNote))
-        assert shown_text(app, ErrorNote) == ["error: the worker ended\nhint: try a smaller model"]
+        assert shown_text(app, ErrorNote) == [
+            "error: the worker ended\nhint: try a smaller model\nCtrl+R tries again"
+        ]
         assert conversation_texts(app) == ["Talk", "A begin"]
         assert app.chat_screen.prompt.text == "my next question"
 
@@ -265,8 +267,11 @@ async def test_a_lost_daemon_is_connected_anew(
         await send(pilot, "Talk")
         await wait_until(pilot, lambda: app.screen.query(ErrorNote))
         assert script.num_connections == 1
+        await wait_until(pilot, lambda: app.model.phase == "failed")
+        script.is_up = True
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: conversation_texts(app) == ["Talk", "Fine."])
+        await wait_until(pilot, lambda: app.model.phase == "ready")
         assert script.num_connections == 2
 
 
@@ -277,7 +282,9 @@ async def test_without_a_daemon_the_app_says_so_and_tries_again(
     app = make_app()
     async with app.run_test() as pilot:
         await wait_until(pilot, lambda: app.model.phase == "failed")
-        assert shown_text(app, ErrorNote) == ["error: no daemon\nhint: free the port"]
+        assert shown_text(app, ErrorNote) == [
+            "error: no daemon\nhint: free the port\nCtrl+R tries again"
+        ]
         script.connect_error = None
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: app.model.phase == "ready")
