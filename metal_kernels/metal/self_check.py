@@ -1,16 +1,18 @@
 """Compiles every kernel a model needs and compares it with its definition, before it is used.
 
 Shaders are written without a Mac at hand; this is where they first meet the user's. Small inputs:
-what takes time is Metal's compiler, which keeps its results on disk. Call it once per model load,
-unless the last result was for the same `fingerprint`.
+what takes time is Metal's compiler. Results are kept in a file, by `fingerprint` and needs.
 """
 
 import hashlib
+import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -47,6 +49,40 @@ class CheckResult(NamedTuple):
 
 Check = tuple[str, str, Callable[[], tuple[mx.array, mx.array]]]
 """Kernel, variant, and a function that returns what came out and what should have."""
+
+
+def ensure_checked(needs: Needs, results_path: Path) -> list[CheckResult]:
+    """Results for these needs on this machine, from the file or from a run that writes it.
+
+    Call it before weights are loaded: a format whose kernels fail is then kept another way.
+    """
+    key = f"{fingerprint()} {_describe(needs)}"
+    known = _read_results(results_path)
+    if key in known:
+        results = [CheckResult(*entry) for entry in known[key]]
+        apply_results(results)
+        return results
+    results = check_kernels(needs)
+    kept = {k: v for k, v in known.items() if k.split()[0] == key.split()[0]}
+    results_path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = results_path.with_suffix(f".{os.getpid()}")
+    partial_path.write_text(json.dumps({**kept, key: results}))
+    partial_path.replace(results_path)
+    return results
+
+
+def _describe(needs: Needs) -> str:
+    formats = ",".join(sorted(needs.quantizations & FORMATS.keys()))
+    return " ".join([formats, *map(str, needs[1:])])
+
+
+def _read_results(path: Path) -> dict[str, list[list[Any]]]:
+    """Results by fingerprint and needs; none if nobody wrote them or they are damaged."""
+    try:
+        known = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def check_kernels(needs: Needs) -> list[CheckResult]:

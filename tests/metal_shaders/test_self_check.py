@@ -57,6 +57,22 @@ def test_results_of_an_earlier_run_are_applied():
     assert not quantized_matmul.supports("IQ1_S")
 
 
+def test_results_are_kept_until_the_machine_or_the_shaders_change(simulate, monkeypatch, tmp_path):
+    needs = NEEDS._replace(quantizations=frozenset())
+    path = tmp_path / "state" / "kernels.json"
+    simulator = simulate(edit=lambda text: text.replace("P(float(", "P(2.0f * float("))
+    first = self_check.ensure_checked(needs, path)
+    assert {r.kernel for r in first if r.reason} == {"kv_write", "rope_kv_write"}
+    num_launches = len(simulator.launches)
+    monkeypatch.setattr(trust, "_broken", {})
+    assert self_check.ensure_checked(needs, path) == first
+    assert len(simulator.launches) == num_launches
+    assert not trust.works("kv_write")
+    path.write_text("{")
+    assert len(self_check.ensure_checked(needs, path)) == len(first)
+    assert len(simulator.launches) == 2 * num_launches
+
+
 def test_the_fingerprint_follows_the_shaders(monkeypatch, tmp_path):
     before = self_check.fingerprint()
     assert before == self_check.fingerprint()
