@@ -21,6 +21,8 @@ from models.errors import NotFound, UserError
 Json = dict[str, Any]
 
 START_TIMEOUT_S = 30.0
+MAX_LOG_BYTES = 1 << 20
+"""Beyond this the log of private daemons begins anew."""
 _CONNECT_TIMEOUT_S = 5.0
 
 _ERRORS: dict[int, type[UserError]] = {
@@ -259,7 +261,8 @@ def _open_log(path: Path) -> IO[bytes]:
     """The file to append to; where none can be, the log is lost and nothing else."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
+        is_long = path.exists() and path.stat().st_size > MAX_LOG_BYTES
+        return path.open("wb" if is_long else "ab")
     except OSError:
         return Path(os.devnull).open("ab")
 

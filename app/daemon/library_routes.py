@@ -19,19 +19,22 @@ OLLAMA_VERSION = "0.32.0"
 router = APIRouter()
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.head("/", include_in_schema=False)
+@router.get("/")
 async def root() -> Response:
     """For clients that ask whether anybody is there."""
     return PlainTextResponse("Ollama is running")
 
 
-@router.api_route("/api/version", methods=["GET", "HEAD"])
+@router.head("/api/version", include_in_schema=False)
+@router.get("/api/version")
 async def version() -> Response:
     """Ollama's version, ours and who we are."""
     return JSONReply({"version": OLLAMA_VERSION, "localllm": __version__, "pid": os.getpid()})
 
 
-@router.api_route("/api/tags", methods=["GET", "HEAD"])
+@router.head("/api/tags", include_in_schema=False)
+@router.get("/api/tags")
 async def tags(request: Request) -> Response:
     """The models of the library."""
     return JSONReply(state_of(request).catalog.tags())

@@ -116,3 +116,8 @@ def test_a_preflight_is_answered_for_allowed_pages_only(start_daemon) -> None:
         assert allowed == (origin if status == 204 else None)
     reply = daemon.call("GET", "/api/tags", None, {"Origin": "https://a.mine.example"})
     assert reply.headers["access-control-allow-origin"] == "https://a.mine.example"
+
+
+def test_the_openapi_document_can_be_made_without_a_warning(daemon) -> None:
+    paths = daemon.get("/openapi.json").json["paths"]
+    assert {"/api/chat", "/api/generate", "/v1/chat/completions", "/v1/messages"} <= set(paths)
