@@ -99,7 +99,12 @@ class ChatApp(App[None]):
 
     @on(Connection.DaemonReached)
     def _show_loading(self) -> None:
-        self._set_model(replace(self.model, phase="loading"))
+        if self.model.phase == "starting":
+            self._set_model(replace(self.model, phase="loading"))
+
+    @on(Connection.DaemonLost)
+    def _show_lost(self) -> None:
+        self._set_model(ModelState(self.model.name, "failed"))
 
     @on(Connection.ModelReady)
     def _show_ready(self, event: Connection.ModelReady) -> None:
@@ -171,6 +176,7 @@ class ChatApp(App[None]):
     async def action_quit(self) -> None:
         """Leave; a reply that is coming is stopped and kept."""
         await self.chat_screen.settle()
+        self.connection.stop()
         self.exit()
 
     def _export(self) -> None:

@@ -52,6 +52,10 @@ class Connection:
         error: UserError | None = None
 
     @dataclass
+    class DaemonLost(Message):
+        """The daemon no longer answers."""
+
+    @dataclass
     class DaemonReached(Message):
         """There is a daemon; loading begins."""
 
@@ -82,11 +86,15 @@ class Connection:
         stream = _Stream(self, body)
         return ReplyStream(stream.chunks, stream.cancel)
 
-    def close(self) -> None:
-        """Stop every stream and end the private daemon, if there is one."""
+    def stop(self) -> None:
+        """Tell nothing more and stop every stream."""
         self._is_closed = True
         for client in list(self._borrowed):
             client.close()
+
+    def close(self) -> None:
+        """Stop, and end the private daemon, if there is one; waits for it."""
+        self.stop()
         self._stack.close()
 
     def borrow(self, model: str) -> "DaemonClient":
@@ -114,6 +122,7 @@ class Connection:
         with self._connecting:
             if self._client is not None and not self._is_closed and not self._client.is_up():
                 self._client = None
+                self._tell(self.DaemonLost())
             return self._client is not None
 
     def _run(self, work: Callable[[], None]) -> None:

@@ -117,13 +117,12 @@ class ReplyStream:
             for chunk in self._start():
                 if not self._accept(chunk):
                     return
-            failure = UserError("the reply broke off", hint="Ctrl+R asks again")
+            failure = UserError("the reply broke off")
         except UserError as error:
             failure = error
         except (OSError, ValueError) as error:
             failure = UserError(
                 f"the connection to the daemon broke: {error or type(error).__name__}",
-                hint="Ctrl+R asks again",
             )
         with self._lock:
             self._error = failure

@@ -73,11 +73,11 @@ class ChatScreen(ReplyFlow):
         if self.is_replying:
             self.notify("Esc stops the reply that is coming", timeout=3)
             return
-        if self.model.phase == "failed":
-            self.post_message(self.LoadWanted(self.chat.model))
-        elif self.chat.conversation.leaf is None:
-            self.notify("There is nothing to answer yet", timeout=3)
         if self.chat.conversation.leaf is None:
+            if self.model.phase == "failed":
+                self.post_message(self.LoadWanted(self.chat.model))
+            else:
+                self.notify("There is nothing to answer yet", timeout=3)
             return
         self.chat.step_back()
         await self.transcript.show(self.chat.conversation)

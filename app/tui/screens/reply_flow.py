@@ -63,6 +63,7 @@ class ReplyFlow(Screen[None]):
     def on_mount(self) -> None:
         """Ready to write."""
         self.prompt.focus()
+        self.query_one(StatusLine).model = self.model
         self.after_change()
 
     @property
@@ -82,10 +83,10 @@ class ReplyFlow(Screen[None]):
 
     def watch_model(self, model: ModelState) -> None:
         """Show the model's state where it is looked for."""
-        if self.is_mounted:
-            self.query_one(StatusLine).model = model
-            if self._live is not None:
-                self._live.waiting_for = self._waiting_for()
+        for status in self.query(StatusLine):  # none before the first frame and while closing
+            status.model = model
+        if self._live is not None:
+            self._live.waiting_for = self._waiting_for()
 
     @on(Prompt.Submitted)
     async def _send(self, event: Prompt.Submitted) -> None:
@@ -106,6 +107,8 @@ class ReplyFlow(Screen[None]):
     async def ask_for_reply(self) -> None:
         """Have the model answer the last message."""
         self.after_change()
+        if self.model.phase == "failed":
+            self.post_message(self.LoadWanted(self.chat.model))
         stream = self._connection.reply(self.chat.request())
         self._live = LiveReply(PendingReply(stream, self.chat.model), self._waiting_for())
         await self.transcript.add(self._live)

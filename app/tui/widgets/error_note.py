@@ -7,7 +7,7 @@ from models.errors import UserError
 
 
 class ErrorNote(Static):
-    """The message, and the hint below it."""
+    """The message, the hint below it, and how to try again."""
 
     DEFAULT_CSS = """
     ErrorNote {
@@ -23,4 +23,5 @@ class ErrorNote(Static):
         parts: list[Content | str | tuple[str, str]] = [("error: ", "bold"), error.message]
         if error.hint:
             parts += ["\n", ("hint: ", "bold $foreground 70%"), (error.hint, "$foreground 70%")]
+        parts += ["\n", ("Ctrl+R tries again", "$foreground 50%")]
         super().__init__(Content.assemble(*parts))

@@ -37,6 +37,10 @@ def chunk(**message: Any) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": ""} | message, "done": False}
 
 
+def error_text(message: str, hint: str) -> str:
+    return f"error: {message}\nhint: {hint}\nCtrl+R tries again"
+
+
 def shown_text(app: ChatApp, widget_type: type[Any]) -> list[str]:
     """What the widgets of a kind say, as plain text."""
     texts = []
@@ -222,9 +226,7 @@ async def test_an_error_in_the_middle_keeps_the_beginning_and_what_is_being_type
         await send(pilot, "Talk")
         app.chat_screen.prompt.put("my next question")
         await wait_until(pilot, lambda: app.screen.query(ErrorNote))
-        assert shown_text(app, ErrorNote) == [
-            "error: the worker ended\nhint: try a smaller model\nCtrl+R tries again"
-        ]
+        assert shown_text(app, ErrorNote) == [error_text("the worker ended", "try a smaller model")]
         assert conversation_texts(app) == ["Talk", "A begin"]
         assert app.chat_screen.prompt.text == "my next question"
 
@@ -282,9 +284,7 @@ async def test_without_a_daemon_the_app_says_so_and_tries_again(
     app = make_app()
     async with app.run_test() as pilot:
         await wait_until(pilot, lambda: app.model.phase == "failed")
-        assert shown_text(app, ErrorNote) == [
-            "error: no daemon\nhint: free the port\nCtrl+R tries again"
-        ]
+        assert shown_text(app, ErrorNote) == [error_text("no daemon", "free the port")]
         script.connect_error = None
         await pilot.press("ctrl+r")
         await wait_until(pilot, lambda: app.model.phase == "ready")
