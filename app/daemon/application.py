@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from app.daemon import (
     anthropic_routes,
+    create_routes,
     embed_routes,
     library_routes,
     ollama_routes,
@@ -30,6 +31,7 @@ log = logging.getLogger("localllm.daemon")
 
 ROUTES = (
     anthropic_routes,
+    create_routes,
     embed_routes,
     library_routes,
     ollama_routes,

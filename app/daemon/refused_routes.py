@@ -29,11 +29,3 @@ async def account(request: Request) -> Response:
 async def push() -> Response:
     """Nothing leaves this machine."""
     raise Unsupported("push is not supported", hint="upload the files with the Hub's own tools")
-
-
-@router.post("/api/create")
-async def create() -> Response:
-    """Models are pulled or given by path."""
-    raise Unsupported(
-        "create is not supported yet", hint="name a GGUF file or an MLX directory as the model"
-    )
