@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from models.adapters import adapter_kind, refuse_adapter_repo
 from models.errors import InvalidInput, NotFound, Unsupported
 from models.manifest import Format, Role
 from models.name import near_names
@@ -69,6 +70,11 @@ class Choice:
         """The files that hold the network's numbers."""
         return [file for role, file in self.files if role in ("model", "shard")]
 
+    @property
+    def weight_bytes(self) -> int:
+        """What they take, on the disk and in memory."""
+        return sum(file.size_bytes for file in self.weights)
+
 
 @dataclass(frozen=True)
 class _Variant:
@@ -76,12 +82,19 @@ class _Variant:
     stem: str
     files: tuple["HubFile", ...]
 
+    @property
+    def num_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
 
-def choose_files(files: Iterable["HubFile"], repo: str, wanted: str | None) -> Choice:
+
+def choose_files(
+    files: Iterable["HubFile"], repo: str, wanted: str | None, *, max_bytes: int | None = None
+) -> Choice:
     """The model that `wanted` asks for: a quantization in any case, a file name, or None.
 
-    None means the first of `PREFERRED` that there is; MLX or plain safetensors where there is no
-    GGUF file. Of the same file, whole and in shards, the whole one is taken.
+    None means the first of `PREFERRED` whose weights are no more than `max_bytes`, or the smallest
+    where none are; MLX or plain safetensors where there is no GGUF file. Of the same file, whole
+    and in shards, the whole one is taken.
 
     Raises:
         NotFound: nothing is called so; the hint lists what there is.
@@ -90,9 +103,12 @@ def choose_files(files: Iterable["HubFile"], repo: str, wanted: str | None) -> C
     """
     listed = sorted(files, key=lambda file: file.path)
     variants = _gguf_variants(listed)
+    kind = adapter_kind({file.path for file in listed})
+    if not variants and kind is not None and not _is_model_directory(listed):
+        raise refuse_adapter_repo(repo, kind)
     if not variants:
         return _choose_directory(listed, repo, wanted)
-    found = _preferred(variants) if wanted is None else _called(variants, wanted)
+    found = _preferred(variants, max_bytes) if wanted is None else _called(variants, wanted)
     if not found:
         labels = _labels(variants)
         near = near_names(wanted or "", labels)
@@ -156,9 +172,14 @@ def _called(variants: list[_Variant], wanted: str) -> list[_Variant]:
     return []
 
 
-def _preferred(variants: list[_Variant]) -> list[_Variant]:
+def _preferred(variants: list[_Variant], max_bytes: int | None) -> list[_Variant]:
+    """The first in the fixed order that fits; the smallest when none does."""
+    known = [variant for variant in variants if variant.label.upper() in PREFERRED]
+    if max_bytes is not None and known:
+        fitting = [variant for variant in known if variant.num_bytes <= max_bytes]
+        known = fitting or [min(known, key=lambda variant: variant.num_bytes)]
     for label in PREFERRED:
-        found = [variant for variant in variants if variant.label.upper() == label]
+        found = [variant for variant in known if variant.label.upper() == label]
         if found:
             return found
     return variants
@@ -180,10 +201,10 @@ def _check_shards(variant: _Variant, repo: str) -> None:
 def _choose_directory(files: list["HubFile"], repo: str, wanted: str | None) -> Choice:
     top = [file for file in files if "/" not in file.path]
     names = {file.path for file in top}
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+    if not _is_model_directory(files):
         raise Unsupported(
             f"{repo}: no GGUF file, and no config.json with safetensors",
-            hint="GGUF and MLX repositories can be pulled; adapters and other formats cannot.",
+            hint="GGUF and MLX repositories can be pulled; other formats cannot.",
         )
     if wanted is not None:
         raise NotFound(
@@ -193,6 +214,13 @@ def _choose_directory(files: list["HubFile"], repo: str, wanted: str | None) -> 
     chosen = [(find_role(file.path, names), file) for file in top]
     kept = tuple((role, file) for role, file in chosen if role is not None)
     return Choice("mlx", "", kept)
+
+
+def _is_model_directory(files: list["HubFile"]) -> bool:
+    """config.json with weights beside it; a PEFT adapter's are none."""
+    names = {file.path for file in files}
+    weights = [name for name in names if name.endswith(".safetensors") and "/" not in name]
+    return "config.json" in names and any(not name.startswith("adapter") for name in weights)
 
 
 def find_role(name: str, names: set[str]) -> Role | None:

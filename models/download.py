@@ -217,10 +217,10 @@ def _verify(path: Path, file: HubFile) -> str | None:
     digest = hash_file(path)
     if file.sha256 is not None:
         return digest if digest == f"sha256:{file.sha256}" else None
-    return digest if _git_oid(path, file.size_bytes) == file.git_oid else None
+    return digest if git_oid(path, file.size_bytes) == file.git_oid else None
 
 
-def _git_oid(path: Path, size_bytes: int) -> str:
+def git_oid(path: Path, size_bytes: int) -> str:
     """What git calls a file's content: the sha1 of a header and the bytes."""
     hasher = hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
     with disk_errors(path), path.open("rb") as stream:

@@ -98,6 +98,38 @@ def parse_modelfile(text: str) -> Modelfile:
     )  # fmt: skip
 
 
+def format_modelfile(modelfile: Modelfile) -> str:
+    """A text that `parse_modelfile` reads as the same, `notes` left out.
+
+    Raises:
+        InvalidInput: a text holds three quotes, which no Modelfile can.
+    """
+    lines = [f"FROM {_quote(modelfile.base)}"]
+    named = (("ADAPTER", modelfile.adapter), ("TEMPLATE", modelfile.template))
+    lines += [f"{name} {_quote(text)}" for name, text in named if text is not None]
+    lines += [f"SYSTEM {_quote(modelfile.system)}"] if modelfile.system is not None else []
+    for name, value in modelfile.parameters.items():
+        for item in value if isinstance(value, list) else [value]:
+            lines.append(f"PARAMETER {name} {_quote(_format_value(item))}")
+    lines += [f"MESSAGE {turn['role']} {_quote(turn['content'])}" for turn in modelfile.messages]
+    lines += [f"LICENSE {_quote(text)}" for text in modelfile.licenses]
+    return "\n".join(lines) + "\n"
+
+
+def _format_value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quote(text: str) -> str:
+    if text and text == text.strip() and not text.startswith('"') and not set(text) & set("\r\n"):
+        return text
+    if '"' not in text:
+        return f'"{text}"'
+    if '"""' in text:
+        raise InvalidInput("a text with three quotes in a row cannot be written in a Modelfile")
+    return f'"""{text}"""'
+
+
 def split_instructions(text: str) -> list[Instruction]:
     """The instructions in order, with their values unquoted.
 

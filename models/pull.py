@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models import fit
 from models.bundled import BUNDLED_NAME
 from models.catalogue import find_entry, near_entries
 from models.choose import Choice, choose_files
@@ -102,11 +103,21 @@ def pull(
     if name.matches(BUNDLED_NAME) and library.find(name) is not None:
         yield PullProgress("success")
         return
-    target = find_target(name)
+    yield from pull_target(find_target(name), library, token=token, endpoint=endpoint)
+
+
+def pull_target(
+    target: Target,
+    library: Library,
+    *,
+    token: str | None = None,
+    endpoint: str | None = None,
+) -> Generator[PullProgress, None, None]:
+    """As `pull`, with the name and its source given apart."""
     events: queue.SimpleQueue[PullProgress | BaseException | None] = queue.SimpleQueue()
     cancelled = threading.Event()
     run = _Run(target, library, events, cancelled, token, endpoint)
-    thread = threading.Thread(target=run.work, name=f"pull {name}", daemon=True)
+    thread = threading.Thread(target=run.work, name=f"pull {target.name}", daemon=True)
     thread.start()
     try:
         while (event := events.get()) is not None:
@@ -157,7 +168,7 @@ class _Run:
             endpoint=self.endpoint, token=self.token, cancelled=self.cancelled, on_wait=self.say
         )
         snapshot = hub.snapshot(self.target.repo)
-        choice = choose_files(snapshot.files, snapshot.repo, self.target.wanted)
+        choice = self.choose(snapshot)
         planned = [f"sha256:{file.sha256}" for _, file in choice.files if file.sha256]
         with self.library.pinned(planned) as pin:
             digests = self.fetch_all(hub, snapshot, choice, pin)
@@ -168,6 +179,19 @@ class _Run:
                 self.say("writing manifest")
                 self.library.write(manifest)
         self.say("success")
+
+    def choose(self, snapshot: "Snapshot") -> Choice:
+        """What to fetch, for this machine's memory; says so where that decides or is short."""
+        memory_bytes = fit.total_memory_bytes()
+        wanted, repo = self.target.wanted, snapshot.repo
+        budget_bytes = fit.weight_budget_bytes(memory_bytes)
+        choice = choose_files(snapshot.files, repo, wanted, max_bytes=budget_bytes)
+        size = f"{choice.weight_bytes / 1e9:.1f} GB of weights"
+        if fit.rate_fit(choice.weight_bytes, memory_bytes) != "fits":
+            self.say(f"{size} are much for this machine's {memory_bytes / 1e9:.1f} GB of memory")
+        elif wanted is None and choice != choose_files(snapshot.files, repo, None):
+            self.say(f"choosing {choice.label}: a larger file would not fit into memory")
+        return choice
 
     def fetch_all(
         self, hub: "Hub", snapshot: "Snapshot", choice: Choice, pin: Callable[[str], None]

@@ -1,6 +1,7 @@
-"""`localllm list`, `cp` and `rm`: the model library, read and changed on disk."""
+"""`localllm list`, `cp`, `rm` and `export`: the model library, read and changed on disk."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -78,3 +79,24 @@ def rm_command(models: tuple[str, ...]) -> None:
     for model in models:
         freed_bytes = library.remove(ModelName.parse(model))
         click.echo(f"removed {model}, {format_bytes(freed_bytes)} freed", err=True)
+
+
+@click.command("export")
+@click.argument("model")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--link", is_flag=True, help="Hard links instead of copies; on the same disk only.")
+def export_command(model: str, directory: Path, link: bool) -> None:
+    """Write a model of the library as plain files, for other tools.
+
+    A GGUF model becomes its file or shards, an MLX model a directory. A template, system prompt or
+    options kept with the name go into a Modelfile beside them. Nothing in DIRECTORY is replaced.
+    """
+    from models.export import export_model
+
+    library = open_library(read_settings())
+    manifest = library.get(ModelName.parse(model))
+    written = export_model(
+        manifest, library, directory, link=link, say=lambda text: click.echo(text, err=True)
+    )
+    for path in written:
+        click.echo(path)

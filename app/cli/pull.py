@@ -43,14 +43,15 @@ def pull_command(model: str, as_json: bool) -> None:
 
     name = ModelName.parse(model)
     library = open_library(read_settings())
-    with _display(as_json) as show, closing(pull(name, library)) as events:
+    with progress_display(as_json) as show, closing(pull(name, library)) as events:
         for event in events:
             show(event)
     if not as_json:
         click.echo(f"{name.display} is ready: localllm run {model}", err=True)
 
 
-def _display(as_json: bool) -> AbstractContextManager[Show]:
+def progress_display(as_json: bool) -> AbstractContextManager[Show]:
+    """Shows the events it is given: as JSON, as bars on a terminal, else as lines."""
     if as_json:
         return _json_lines()
     return _bars() if sys.stderr.isatty() else _lines()

@@ -37,6 +37,16 @@ class Repo:
     main: str = ""
     access: str = "public"
     announced_sha256: dict[str, str] = field(default_factory=dict)
+    num_downloads: int = 7
+
+    @property
+    def tags(self) -> list[str]:
+        names = self.revisions[self.main]
+        return [
+            tag
+            for tag, ending in (("gguf", ".gguf"), ("mlx", ".safetensors"))
+            if any(name.endswith(ending) for name in names)
+        ]
 
     def commit(self, files: dict[str, bytes]) -> str:
         text = json.dumps({name: sha256(content) for name, content in sorted(files.items())})
@@ -201,10 +211,17 @@ class _Answer(BaseHTTPRequestHandler):
 
     def search(self, query: dict[str, list[str]]) -> None:
         words = query.get("search", [""])[0].lower()
+        wanted = query.get("filter", [""])[0]
         found = [
-            {"id": name, "sha": repo.main, "downloads": 7, "tags": ["gguf"], "siblings": []}
+            {
+                "id": name,
+                "sha": repo.main,
+                "downloads": repo.num_downloads,
+                "tags": repo.tags,
+                "siblings": [],
+            }
             for name, repo in self.hub.repos.items()
-            if words in name.lower() and repo.access != "private"
+            if words in name.lower() and repo.access != "private" and wanted in repo.tags
         ]
         limit = int(query.get("limit", ["1000"])[0])
         self.send(200, json.dumps(found[:limit]).encode())

@@ -139,11 +139,55 @@ def test_a_safetensors_repository_gives_only_what_loading_needs() -> None:
         choose(MLX, "Q4")
 
 
-@pytest.mark.parametrize("names", [[], ["pytorch_model.bin", "config.json"], ["mmproj-F16.gguf"],
-                                   ["adapters.safetensors", "adapter_config.json"]])  # fmt: skip
+@pytest.mark.parametrize("names", [[], ["pytorch_model.bin", "config.json"], ["mmproj-F16.gguf"]])
 def test_a_repository_without_a_loadable_model_is_refused(names: list[str]) -> None:
     with pytest.raises(Unsupported, match="no GGUF file, and no config"):
         choose(names)
+
+
+SIZES = {"m-Q8_0.gguf": 80, "m-Q4_K_M.gguf": 45, "m-Q3_K_M.gguf": 35, "m-Q2_K.gguf": 30}
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "label"),
+    [(None, "Q4_K_M"), (1000, "Q4_K_M"), (45, "Q4_K_M"), (44, "Q3_K_M"), (30, "Q2_K"), (1, "Q2_K")],
+)
+def test_memory_decides_and_the_fixed_order_among_what_fits(
+    max_bytes: int | None, label: str
+) -> None:
+    files = [HubFile(name, size, "0" * 40, None) for name, size in SIZES.items()]
+    assert choose_files(files, "org/repo", None, max_bytes=max_bytes).label == label
+    assert choose_files(files, "org/repo", "q8_0", max_bytes=1).label == "Q8_0"
+
+
+def test_shards_count_together_against_memory() -> None:
+    names = ["m-Q4_K_M-00001-of-00002.gguf", "m-Q4_K_M-00002-of-00002.gguf", "m-Q2_K.gguf"]
+    files = [HubFile(name, 10, "0" * 40, None) for name in names]
+    assert choose_files(files, "org/repo", None, max_bytes=15).label == "Q2_K"
+    assert choose_files(files, "org/repo", None, max_bytes=20).weight_bytes == 20
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "hint"),
+    [
+        (["adapters.safetensors", "adapter_config.json"], "LoRA adapter of mlx-lm", "--adapter"),
+        (["adapter_model.safetensors", "adapter_config.json", "tokenizer.json"], "PEFT", "merged"),
+        (["adapter_model.bin", "adapter_config.json"], "PEFT adapter", "merged"),
+        (["adapter_model.safetensors", "config.json"], "PEFT adapter", "merged"),
+    ],
+)
+def test_a_repository_with_nothing_but_an_adapter_says_what_can_be_done(
+    names: list[str], message: str, hint: str
+) -> None:
+    with pytest.raises(Unsupported, match=message) as caught:
+        choose(names)
+    assert hint in str(caught.value.hint)
+
+
+def test_an_adapter_beside_a_model_is_no_reason_to_refuse_it() -> None:
+    names = ["adapter_model.safetensors", "adapter_config.json", "config.json", "model.safetensors"]
+    assert [file.path for file in choose(names).weights] == ["model.safetensors"]
+    assert choose(["adapter_model.safetensors", "m-Q8_0.gguf"]).format == "gguf"
 
 
 def test_catalogue_names_lead_to_repositories() -> None:

@@ -42,9 +42,9 @@ def test_unknown_revisions_and_odd_names_are_refused(hub: FakeHub) -> None:
 
 
 def test_a_search_finds_repositories_by_words_and_tag(hub: FakeHub) -> None:
-    hub.add("org/Qwen-GGUF", {"a": b""})
-    hub.add("org/Other", {"a": b""})
-    hub.add("org/Qwen-secret", {"a": b""}, access="private")
+    hub.add("org/Qwen-GGUF", {"a.gguf": b""})
+    hub.add("org/Other", {"a.gguf": b""})
+    hub.add("org/Qwen-secret", {"a.gguf": b""}, access="private")
     found = Hub(endpoint=hub.endpoint).search("qwen", "gguf", max_models=5)
     assert [(entry.repo, entry.num_downloads) for entry in found] == [("org/Qwen-GGUF", 7)]
 

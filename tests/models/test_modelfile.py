@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import InvalidInput
-from models.modelfile import decode_modelfile, parse_modelfile, split_instructions
+from models.modelfile import (
+    Modelfile,
+    decode_modelfile,
+    format_modelfile,
+    parse_modelfile,
+    split_instructions,
+)
 
 WHOLE = '''
 # a comment
@@ -143,3 +149,19 @@ def test_what_is_quoted_thrice_comes_back_as_it_was(text: str) -> None:
 def test_no_text_breaks_the_parser(text: str) -> None:
     with suppress(InvalidInput):
         parse_modelfile(text)
+
+
+WRITABLE = st.text(st.characters(codec="utf-8", exclude_characters="\r")).filter(
+    lambda text: '"""' not in text
+)
+
+
+@given(WRITABLE, WRITABLE, st.lists(WRITABLE.filter(bool), max_size=3))
+def test_what_is_formatted_reads_back_the_same(system: str, turn: str, stop: list[str]) -> None:
+    written = Modelfile(
+        base="./a model.gguf",
+        system=system,
+        parameters={"seed": 7, "stop": stop} if stop else {"seed": 7},
+        messages=({"role": "user", "content": turn},),
+    )
+    assert parse_modelfile(format_modelfile(written)) == written

@@ -254,3 +254,19 @@ def test_removing_a_model_leaves_a_running_pull_its_contents(
 
 def test_small_files_are_verified_by_gits_sha1() -> None:
     assert git_oid(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_memory_decides_the_quantization_and_it_is_said(
+    hub: FakeHub, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = model(20_000), model(40_000)
+    hub.add("org/two", {"T-Q3_K_M.gguf": small, "T-Q4_K_M.gguf": large})
+    monkeypatch.setattr("models.fit.weight_budget_bytes", lambda _: len(small))
+    events = run(hub, library, "org/two")
+    assert stored(library, "org/two") == small
+    assert "choosing Q3_K_M: a larger file would not fit into memory" in [
+        event.status for event in events
+    ]
+    events = run(hub, library, "org/two:Q4_K_M")
+    assert stored(library, "org/two:q4_k_m") == large
+    assert any("are much for this machine's" in event.status for event in events)

@@ -1,0 +1,103 @@
+"""Writes a model of the library as plain files, for other programs."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from models.clone import clone_file
+from models.disk import disk_errors
+from models.errors import InvalidInput, StorageError
+from models.files import ModelFiles
+from models.manifest import Layer, Manifest
+from models.modelfile import Modelfile, format_modelfile
+from models.resolve import files_of
+from models.store import Library
+
+_SETTINGS = ("template", "system", "params", "messages")
+
+
+def export_model(
+    manifest: Manifest,
+    library: Library,
+    directory: Path,
+    *,
+    link: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """The files written: weights, configuration and, where the name has settings, a Modelfile.
+
+    Copies share their bytes with the library where the disk can; with `link` they are hard links.
+    A file that exists is never replaced; one of the same name and size counts as written before.
+
+    Raises:
+        InvalidInput: another file of that name is there.
+        InvalidModelFile: a content is gone.
+        StorageError: no space, or no hard link can be made.
+    """
+    files = files_of(manifest, library)
+    layers = [layer for layer in manifest.layers if layer.role not in _SETTINGS]
+    missing = [layer for layer in layers if not _is_there(directory / layer.file_name, layer)]
+    text = _modelfile(manifest, files) if len(layers) < len(manifest.layers) else None
+    if text is not None and (directory / "Modelfile").exists():
+        raise InvalidInput(f"{directory / 'Modelfile'}: exists", hint="Choose another directory.")
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        _check_space(directory, 0 if link else sum(layer.size_bytes for layer in missing))
+        for layer in missing:
+            say(f"writing {layer.file_name}")
+            _write(library.layer_path(layer), directory / layer.file_name, link)
+        if text is not None:
+            (directory / "Modelfile").write_text(text, encoding="utf-8")
+    written = [directory / layer.file_name for layer in layers]
+    return written if text is None else [*written, directory / "Modelfile"]
+
+
+def _is_there(path: Path, layer: Layer) -> bool:
+    if not path.exists() and not path.is_symlink():
+        return False
+    if path.is_file() and path.stat().st_size == layer.size_bytes:
+        return True
+    raise InvalidInput(f"{path}: another file is there", hint="Choose another directory.")
+
+
+def _check_space(directory: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(directory).free
+    if needed_bytes > free_bytes:
+        raise StorageError(
+            f"{directory}: {needed_bytes / 1e9:.1f} GB are needed, {free_bytes / 1e9:.1f} GB free",
+            hint="Free some space, or use --link on the library's own disk.",
+        )
+
+
+def _write(source: Path, target: Path, link: bool) -> None:
+    """The file whole at once; whatever interrupts leaves no part of it under its name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        os.link(source.resolve(), target)
+        return
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    try:
+        if not clone_file(source, aside):
+            shutil.copyfile(source, aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _modelfile(manifest: Manifest, files: ModelFiles) -> str:
+    weights = manifest.find_layers("model", "shard")
+    return format_modelfile(
+        Modelfile(
+            base=f"./{weights[0].file_name}" if manifest.format == "gguf" else ".",
+            adapter=None if files.adapter is None else f"./{files.adapter.name}",
+            template=files.template,
+            system=files.system,
+            parameters=dict(files.parameters),
+            messages=tuple(
+                {"role": str(turn["role"]), "content": str(turn.get("content", ""))}
+                for turn in files.messages
+            ),
+        )
+    )
