@@ -58,8 +58,7 @@ def make_batch(output: SchedulerOutput, block_size: int) -> Batch:
         slots += slot_mapping(item.sequence.block_table, item.start, end, block_size)
         query_starts.append(len(ids))
         context_lens.append(end)
-        if item.samples:
-            sample_rows += range(len(ids) - len(item.draft_token_ids) - 1, len(ids))
+        sample_rows += range(len(ids) - item.num_logit_rows, len(ids))
     tables = [item.sequence.block_table for item in output.scheduled]
     return Batch(
         ids=mx.array(ids, mx.int32),

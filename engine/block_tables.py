@@ -39,9 +39,10 @@ class BlockTables:
     def start(self, sequence: Sequence) -> bool:
         """Put a sequence on its cached prefix; False when the rest of it has no room.
 
-        The last token is never taken from the cache: its logits are wanted.
+        The last token is never taken from the cache: its logits are wanted. A prompt that is scored
+        wants all of its logits, so nothing of it is.
         """
-        match = self._cache.match(sequence.token_ids[:-1])
+        match = self._cache.match(() if sequence.is_scoring else sequence.token_ids[:-1])
         shared = match.block_ids
         num_needed = self._num_blocks(len(sequence)) - len(shared)
         num_revived = sum(self._pool.ref_count(block_id) == 0 for block_id in shared)
@@ -52,7 +53,7 @@ class BlockTables:
         sequence.block_table = list(shared)
         sequence.cache_node, sequence.num_cache_nodes = match.node, len(shared)
         sequence.num_computed_tokens = len(shared) * self._pool.block_size
-        if not self._restore(sequence):
+        if not sequence.is_scoring and not self._restore(sequence):
             self._copy_partial(sequence, match)
         return True
 

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from engine.block_pool import BlockPool
 from engine.block_tables import BlockTables
 from engine.disk_cache import DiskCache
 from engine.prefix_cache import PrefixCache
-from engine.request import Grammar, Request, StepOutput
+from engine.request import Grammar, Request, StepOutput, TokenLogprob
 from engine.sampler import Logits, sample, token_logprob
 from engine.scheduler import SampledTokens, ScheduledSequence, Scheduler, SchedulerLimits
 from engine.sequence import Sequence
@@ -180,11 +180,14 @@ class Engine:
     ) -> dict[str, SampledTokens]:
         chosen, row = {}, 0
         for item in scheduled:
-            if item.samples:
-                num_rows = 1 + len(item.draft_token_ids)
-                rows = logits[row : row + num_rows]
-                chosen[item.sequence.request.id] = self._verify(item, rows)
-                row += num_rows
+            rows = logits[row : row + item.num_logit_rows]
+            row += item.num_logit_rows
+            if not len(rows):
+                continue
+            scored = _score_prompt(item, rows)
+            num_sampled = 1 + len(item.draft_token_ids) if item.samples else 0
+            sampled = self._verify(item, rows[len(rows) - num_sampled :])
+            chosen[item.sequence.request.id] = replace(sampled, prompt_logprobs=scored)
         return chosen
 
     def _verify(self, item: ScheduledSequence, rows: Logits) -> SampledTokens:
@@ -207,3 +210,16 @@ class Engine:
                 break
         finished = matcher is not None and matcher.is_finished
         return SampledTokens(tuple(token_ids), tuple(logprobs), finished)
+
+
+def _score_prompt(item: ScheduledSequence, rows: Logits) -> tuple[TokenLogprob, ...]:
+    """Log-probabilities of the prompt's tokens that follow `rows`, each given once."""
+    sequence, number = item.sequence, item.sequence.request.num_prompt_logprobs
+    if number is None:
+        return ()
+    positions = range(item.start + 1, item.start + 1 + len(rows))
+    return tuple(
+        token_logprob(row, sequence.token_ids[position], number)
+        for row, position in zip(rows, positions, strict=True)
+        if sequence.num_scored_tokens <= position < sequence.num_prompt_tokens
+    )

@@ -74,6 +74,8 @@ class Request:
     priority: int = 0
     num_resumed_tokens: int = 0
     """So many of the prompt's last tokens are output given before: the grammar follows them too."""
+    num_prompt_logprobs: int | None = None
+    """As `SamplingParams.num_logprobs`, for the prompt's own tokens; nothing is reused then."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class StepOutput:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
     """One per token when the request asked for them."""
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    """The next ones of the prompt's tokens, its second token first, when asked for."""
     num_computed_tokens: int = 0
     """Prompt tokens done so far; progress while a long prompt is prefilled."""
     finish_reason: FinishReason | None = None

@@ -8,7 +8,7 @@ import time
 from bisect import insort
 from collections.abc import Callable
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.block_tables import BlockTables
 from engine.prefix_cache import num_common
@@ -17,6 +17,9 @@ from engine.sequence import Sequence, Status
 
 PRIORITY_STEP_S = 30.0
 """A request of priority n waits as if it had come n times this much later, so none starves."""
+
+MAX_SCORED_ROWS = 64
+"""Rows whose logits are all wanted: each is as wide as the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,13 @@ class ScheduledSequence:
         """Whether the step reaches the last known token, so that a next one can be chosen."""
         return self.start + len(self.token_ids) == len(self.sequence)
 
+    @property
+    def num_logit_rows(self) -> int:
+        """So many of its last rows need logits."""
+        if self.sequence.is_scoring and self.start < self.sequence.num_prompt_tokens:
+            return self.num_scheduled_tokens
+        return 1 + len(self.draft_token_ids) if self.samples else 0
+
 
 @dataclass(frozen=True)
 class SchedulerOutput:
@@ -69,6 +79,8 @@ class SampledTokens:
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...] = ()
     grammar_finished: bool = False
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the prompt's tokens that follow this step's rows, when asked for."""
 
 
 class Scheduler:
@@ -122,19 +134,14 @@ class Scheduler:
     def update(
         self, output: SchedulerOutput, sampled: dict[str, SampledTokens]
     ) -> list[StepOutput]:
-        """Take in a step's results: `sampled` by request id, for each sequence that samples."""
+        """Take in a step's results: `sampled` by request id, where there were logits."""
         results = []
         for item in output.scheduled:
             sequence = item.sequence
             if item.samples:
                 results.append(self._accept(item, sampled[sequence.request.id]))
             else:
-                sequence.num_computed_tokens += len(item.token_ids)
-                results.append(
-                    StepOutput(
-                        sequence.request.id, num_computed_tokens=sequence.num_computed_tokens
-                    )
-                )
+                results.append(self._advance(item, sampled.get(sequence.request.id)))
             if sequence.status is Status.FINISHED:
                 self._tables.release(sequence)
             else:
@@ -166,6 +173,8 @@ class Scheduler:
         self, sequence: Sequence, budget: int, scheduled: list[ScheduledSequence]
     ) -> int:
         num_tokens = min(sequence.num_uncomputed_tokens, budget)
+        if sequence.is_scoring:
+            num_tokens = min(num_tokens, MAX_SCORED_ROWS)
         if sequence.status is not Status.RUNNING or num_tokens <= 0:
             return 0
         if not self._make_room(sequence, num_tokens):
@@ -188,6 +197,17 @@ class Scheduler:
         self.running.append(sequence)
         return True
 
+    def _advance(self, item: ScheduledSequence, scored: SampledTokens | None) -> StepOutput:
+        sequence = item.sequence
+        sequence.num_computed_tokens += len(item.token_ids)
+        prompt_logprobs = scored.prompt_logprobs if scored else ()
+        sequence.num_scored_tokens += len(prompt_logprobs)
+        return StepOutput(
+            sequence.request.id,
+            prompt_logprobs=prompt_logprobs,
+            num_computed_tokens=sequence.num_computed_tokens,
+        )
+
     def _accept(self, item: ScheduledSequence, sampled: SampledTokens) -> StepOutput:
         sequence = item.sequence
         if sequence.first_token_s is None:
@@ -202,19 +222,14 @@ class Scheduler:
             sequence.request.id,
             token_ids=tuple(token_ids[:-1] if ends else token_ids),
             logprobs=sampled.logprobs[: len(token_ids) - ends],
+            prompt_logprobs=sampled.prompt_logprobs,
             num_computed_tokens=sequence.num_prompt_tokens,
         )
+        sequence.num_scored_tokens += len(sampled.prompt_logprobs)
         if reason is None:
             return output
         end = self._finish(sequence, reason, release=False)
-        return StepOutput(
-            output.request_id,
-            output.token_ids,
-            output.logprobs,
-            output.num_computed_tokens,
-            end.finish_reason,
-            end.stats,
-        )
+        return replace(output, finish_reason=end.finish_reason, stats=end.stats)
 
     def _until_stop(
         self, sequence: Sequence, sampled: SampledTokens

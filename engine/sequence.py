@@ -35,6 +35,8 @@ class Sequence:
     """The node of the last full block that the prefix cache knows."""
     num_cache_nodes: int = 0
     """Depth of `cache_node`: so many leading blocks are known to the prefix cache."""
+    num_scored_tokens: int = 1
+    """Prompt tokens whose log-probability was given, or is not defined as the first one's."""
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     first_scheduled_s: float | None = None
@@ -51,6 +53,11 @@ class Sequence:
     def num_prompt_tokens(self) -> int:
         """Tokens of the request itself."""
         return len(self.request.prompt_token_ids)
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether the prompt's own log-probabilities are wanted."""
+        return self.request.num_prompt_logprobs is not None
 
     @property
     def num_output_tokens(self) -> int:

@@ -32,8 +32,7 @@ class FakeRunner:
             token_ids = item.token_ids + item.draft_token_ids
             end = item.start + len(token_ids)
             self._memory[slot_mapping(table, item.start, end, size)] = token_ids
-            first = end - len(item.draft_token_ids) if item.samples else end + 1
-            for stop in range(first, end + 1):
+            for stop in range(end - item.num_logit_rows + 1, end + 1):
                 rows.append(self._logits(self._memory[slot_mapping(table, 0, stop, size)]))
         self.num_rows_run.append(sum(i.num_scheduled_tokens for i in output.scheduled))
         return np.array(rows, np.float32).reshape(-1, self._vocab_size)

@@ -145,6 +145,34 @@ def test_logprobs_belong_to_the_chosen_tokens() -> None:
     assert np.isclose(first.logprob, row.max() - np.log(np.exp(row).sum()), atol=1e-4)
 
 
+@pytest.mark.parametrize("num_blocks", [64, 26])
+def test_a_prompt_is_scored_as_the_plain_network_scores_it(num_blocks: int) -> None:
+    """Also when it is preempted on the way, and when its prefix is cached."""
+    network = tiny_network()
+    rng = np.random.default_rng(6)
+    prompt = tuple(int(t) for t in rng.integers(0, 50, 150))
+    engine = make_engine(network, num_blocks, max_prefill_tokens_beside_decode=7)
+    generate(engine, [prompt[:90]], 3)
+    engine.add_request(Request("other", prompt[:60], SamplingParams(max_tokens=60)))
+    params = SamplingParams(temperature=0, max_tokens=2)
+    engine.add_request(Request("scored", prompt, params, num_prompt_logprobs=1))
+    outputs = []
+    while engine.has_unfinished:
+        outputs += [o for o in engine.step() if o.request_id == "scored"]
+        engine.check_integrity()
+    found = [logprob for o in outputs for logprob in o.prompt_logprobs]
+    logits = np.array(network(mx.array([prompt]))[0], np.float64)
+    expected = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    assert [logprob.token_id for logprob in found] == list(prompt[1:])
+    assert np.allclose(
+        [logprob.logprob for logprob in found],
+        expected[np.arange(149), prompt[1:]],
+        atol=1e-3,
+    )
+    assert found[0].alternatives[0][0] == int(logits[0].argmax())
+    assert [t for o in outputs for t in o.token_ids] == greedy_plainly(network, prompt, 2)
+
+
 def test_prefixes_come_back_from_disk_with_the_same_text(tmp_path: Path) -> None:
     network = tiny_network()
     prompt = tuple(int(t) for t in np.random.default_rng(4).integers(0, 50, 90))
