@@ -62,7 +62,7 @@ def check_kernels(_settings: Settings) -> Check:
     except InvalidInput as error:
         return Check("kernels", "problem", error.message, error.hint or "")
     found = " ".join(filter(None, (kernels.backend, kernels.isa)))
-    found += f", {kernels.num_threads} threads"
+    found += f", {count(kernels.num_threads, 'thread')}"
     if kernels.slow_because:
         return Check("kernels", "slow", f"{found}: {kernels.slow_because}", kernels.hint)
     return Check("kernels", "ok", found)
