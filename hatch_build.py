@@ -1,4 +1,4 @@
-"""Build hook: compiles `metal_kernels/cpu` into `metal_kernels/_cpu*.so` on Linux x86-64.
+"""Build hook: compiles `metal_kernels/cpu` into libraries in `metal_kernels/` on Linux x86-64.
 
 An install must not fail for want of a compiler: then the extension is left out with a warning, and
 `metal_kernels.backend.describe()` says what is lost and how to get it.
@@ -27,8 +27,8 @@ def _run(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def build_extension(source: Path, target: Path, build: Path) -> Path:
-    """Compile the sources in `source` within `build` and place the extension into `target`."""
+def build_libraries(source: Path, target: Path, build: Path) -> list[Path]:
+    """Compile the sources in `source` within `build` and place the libraries into `target`."""
     cmake = shutil.which("cmake")
     if cmake is None:
         raise FileNotFoundError("cmake")
@@ -37,13 +37,20 @@ def build_extension(source: Path, target: Path, build: Path) -> Path:
     _run([*configure, f"-DPython_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Release"])
     jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
     _run([cmake, "--build", str(build), "--parallel", jobs])
-    name = "_cpu" + str(sysconfig.get_config_var("EXT_SUFFIX"))
-    built = next(build.glob("_cpu*.so"))
+    extension = next(build.glob("_cpu*.so"))
+    names = {
+        extension: "_cpu" + str(sysconfig.get_config_var("EXT_SUFFIX")),
+        build / "_sgemm.so": "_sgemm.so",
+    }
+    return [_place(built, target / name) for built, name in names.items()]
+
+
+def _place(built: Path, target: Path) -> Path:
     # A running process may have the old file mapped: replace it, do not write into it.
-    staged = target / (name + ".part")
+    staged = target.with_name(target.name + ".part")
     shutil.copyfile(built, staged)
     staged.chmod(0o755)
-    return staged.replace(target / name)
+    return staged.replace(target)
 
 
 class CpuKernelsHook(BuildHookInterface[Any]):
@@ -60,15 +67,16 @@ class CpuKernelsHook(BuildHookInterface[Any]):
             target = package if version == "editable" else Path(self.directory) / "cpu"
             target.mkdir(parents=True, exist_ok=True)
             try:
-                extension = build_extension(package / "cpu", target, Path(scratch))
+                libraries = build_libraries(package / "cpu", target, Path(scratch))
             except (FileNotFoundError, subprocess.CalledProcessError, StopIteration) as error:
                 self._warn(error)
                 return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         if version != "editable":
-            inside = f"_localllm/{_PACKAGE}/{extension.name}"
-            build_data["force_include"][str(extension)] = inside
+            for library in libraries:
+                inside = f"_localllm/{_PACKAGE}/{library.name}"
+                build_data["force_include"][str(library)] = inside
 
     def _warn(self, error: Exception) -> None:
         output = getattr(error, "output", None)

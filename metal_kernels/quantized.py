@@ -5,6 +5,7 @@ the file; what they cannot read becomes MLX affine where that is lossless, and d
 `affine`). The reference keeps float32.
 """
 
+import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ def load_blocks(
         )
     if backend() == "cpu":
         matrix = cpu.pack_gguf(quantization, blocks, num_columns)
+        _forget_pages(blocks)
         return QuantizedMatrix(quantization, blocks.shape[0], num_columns, matrix.num_bytes, matrix)
     if backend() == "metal" and metal_blocks.supports(quantization):
         stored = mapping.bind(blocks)
@@ -69,6 +71,22 @@ def load_blocks(
         dense = reference.dequantize_blocks(quantization, blocks, num_columns)
         storage = affine.DenseMatrix(mx.array(dense))
     return QuantizedMatrix(quantization, blocks.shape[0], num_columns, storage.num_bytes, storage)
+
+
+def _forget_pages(blocks: np.ndarray[Any, Any]) -> None:
+    """Let go of the pages of a read-only memory map, so that a model is not resident twice."""
+    base: Any = blocks
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return
+        base = base.base
+    if not isinstance(base, mmap.mmap) or not blocks.flags.c_contiguous:
+        return
+    begin = blocks.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
+    first = -(-begin // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = (begin + blocks.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if last > first:
+        base.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 def load_affine(

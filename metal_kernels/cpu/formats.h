@@ -161,26 +161,6 @@ static inline int load_code(const uint8_t* group, int bits, int row, int column)
   return code;
 }
 
-// Adds a code to planes that start as zero: the inverse of load_code.
-static inline void store_code(uint8_t* group, int bits, int row, int column, int code) {
-  int j = column / 4, byte = row * 4 + column % 4;
-  if (bits == 8) {
-    group[j * 64 + byte] = uint8_t(code);
-    return;
-  }
-  if (bits >= 4) {
-    group[(j & 3) * 64 + byte] |= uint8_t((code & 15) << (4 * (j >> 2)));
-    code >>= 4;
-    group += 256;
-  }
-  if (bits == 2 || bits == 3 || bits == 6) {
-    group[(j & 1) * 64 + byte] |= uint8_t((code & 3) << (2 * (j >> 1)));
-    code >>= 2;
-    group += 128;
-  }
-  if (bits & 1) group[byte] |= uint8_t((code & 1) << j);
-}
-
 // Where the scales of a superblock lie, counted from its start.
 struct ScaleOffsets {
   int scales, mins, d, dmin;

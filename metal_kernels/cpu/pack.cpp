@@ -148,6 +148,27 @@ void read_mxfp4(const uint8_t* b, Canonical& c, int g) {
   read_nibbles(b + 1, c.codes + g * 32);
 }
 
+// Codes from a little-endian bit stream; eight of them fill whole bytes.
+template <int Bits>
+void read_stream(const uint8_t* from, int count, uint8_t* codes) {
+  for (int i = 0; i < count; i += 8, from += Bits) {
+    uint64_t eight = 0;
+    std::memcpy(&eight, from, Bits);
+    for (int k = 0; k < 8; ++k) codes[i + k] = uint8_t((eight >> (k * Bits)) & ((1 << Bits) - 1));
+  }
+}
+
+void read_stream(int bits, const uint8_t* from, int count, uint8_t* codes) {
+  switch (bits) {
+    case 2: return read_stream<2>(from, count, codes);
+    case 3: return read_stream<3>(from, count, codes);
+    case 4: return read_stream<4>(from, count, codes);
+    case 5: return read_stream<5>(from, count, codes);
+    case 6: return read_stream<6>(from, count, codes);
+    default: return read_stream<8>(from, count, codes);
+  }
+}
+
 struct Source {
   int block_columns;
   int block_bytes;
@@ -169,11 +190,49 @@ const std::map<std::string, Source>& sources() {
   return all;
 }
 
+uint32_t four_codes(const uint8_t* codes) {
+  uint32_t word;
+  std::memcpy(&word, codes, 4);
+  return word;
+}
+
+// Writes one row of a group's planes (see load_code), four columns at a time.
+template <int Bits>
+void write_group(const uint8_t* codes, int row, uint8_t* out) {
+  auto put = [&](int j, uint32_t word) { std::memcpy(out + j * 64 + row * 4, &word, 4); };
+  auto quad = [&](int j) { return four_codes(codes + j * 4); };
+  if constexpr (Bits == 8) {
+    for (int j = 0; j < 8; ++j) put(j, quad(j));
+    return;
+  }
+  constexpr int kNibble = Bits >= 4 ? 4 : 0;  // bits that went before
+  if constexpr (Bits >= 4) {
+    for (int j = 0; j < 4; ++j)
+      put(j, (quad(j) & 0x0f0f0f0fu) | ((quad(j + 4) & 0x0f0f0f0fu) << 4));
+    out += 256;
+  }
+  constexpr bool kPairs = Bits == 2 || Bits == 3 || Bits == 6;
+  if constexpr (kPairs) {
+    for (int j = 0; j < 2; ++j) {
+      uint32_t word = 0;
+      for (int i = 0; i < 4; ++i)
+        word |= ((quad(j + 2 * i) >> kNibble) & 0x03030303u) << (2 * i);
+      put(j, word);
+    }
+    out += 128;
+  }
+  if constexpr (Bits & 1) {
+    constexpr int kBefore = kNibble + (kPairs ? 2 : 0);
+    uint32_t word = 0;
+    for (int j = 0; j < 8; ++j) word |= ((quad(j) >> kBefore) & 0x01010101u) << j;
+    put(0, word);
+  }
+}
+
 template <int Bits>
 void write_codes(const uint8_t* codes, int num_groups, int row, uint8_t* out) {
   for (int g = 0; g < num_groups; ++g)
-    for (int k = 0; k < kGroup; ++k)
-      store_code(out + g * 64 * Bits, Bits, row, k, codes[g * kGroup + k]);
+    write_group<Bits>(codes + g * kGroup, row, out + g * 64 * Bits);
 }
 
 void write_codes(const Format& f, const uint8_t* codes, int num_groups, int row, uint8_t* out) {
@@ -218,22 +277,27 @@ int64_t dense_index(int size, int row, int column) {
 
 void pack_dense_tile(const Format& f, const uint8_t* blocks, int64_t row_stride, int num_rows,
                      int num_columns, uint8_t* out) {
-  int size = number_bytes(f.number);
-  std::memset(out, 0, tile_bytes(f, num_columns));
-  for (int row = 0; row < num_rows; ++row) {
-    const uint8_t* source = blocks + row * row_stride;
-    for (int k = 0; k < num_columns; ++k)
-      std::memcpy(out + dense_index(size, row, k) * size, source + int64_t(k) * size, size);
-  }
+  int64_t row_bytes = int64_t(num_columns) * number_bytes(f.number);
+  int64_t words = tile_bytes(f, num_columns) / 64;  // of four bytes, in a row of the tile
+  constexpr int64_t kBlock = 256;                   // words of a row copied at a time
+  for (int64_t first = 0; first < words; first += kBlock)
+    for (int row = 0; row < kTileRows; ++row) {
+      int64_t count = std::min(kBlock, words - first), offset = first * 4;
+      int64_t present = row < num_rows ? std::clamp<int64_t>(row_bytes - offset, 0, count * 4) : 0;
+      uint32_t line[kBlock] = {};
+      if (present) std::memcpy(line, blocks + row * row_stride + offset, present);
+      for (int64_t i = 0; i < count; ++i)
+        std::memcpy(out + (first + i) * 64 + row * 4, &line[i], 4);
+    }
 }
 
 void pack_gguf_tile(const Format& f, const Source& source, const uint8_t* blocks,
                     int64_t row_stride, int num_rows, int num_columns, uint8_t* out) {
   for (int s = 0; s < num_supers(num_columns); ++s) {
     int num_groups = groups_in_super(num_columns, s);
-    std::memset(out, 0, super_bytes(f, num_groups));
+    if (num_rows < kTileRows) std::memset(out, 0, super_bytes(f, num_groups));
     for (int row = 0; row < num_rows; ++row) {
-      Canonical c{};
+      Canonical c;
       const uint8_t* block = blocks + row * row_stride;
       block += int64_t(s) * (kSuper / source.block_columns) * source.block_bytes;
       if (source.read_super) {
@@ -285,18 +349,12 @@ void pack_affine(const Format& f, const uint32_t* weight, const uint8_t* scales,
     int rows = std::min(kTileRows, num_rows - int(tile) * kTileRows);
     for (int s = 0; s < num_supers(num_columns); ++s) {
       int num_groups = groups_in_super(num_columns, s);
-      std::memset(to, 0, super_bytes(f, num_groups));
+      if (rows < kTileRows) std::memset(to, 0, super_bytes(f, num_groups));
       for (int row = 0; row < rows; ++row) {
         int64_t r = tile * kTileRows + row;
-        Canonical c{};
+        Canonical c;
         const uint8_t* from = stream + r * row_bytes;
-        for (int k = 0; k < num_groups * kGroup; ++k) {
-          int64_t bit = (int64_t(s) * kSuper + k) * f.bits;
-          int64_t last = (bit + f.bits - 1) / 8;
-          int two = from[bit / 8] | (from[last] << 8);
-          if (last == bit / 8) two = from[bit / 8];
-          c.codes[k] = uint8_t((two >> (bit % 8)) & ((1 << f.bits) - 1));
-        }
+        read_stream(f.bits, from + int64_t(s) * (kSuper / 8) * f.bits, num_groups * kGroup, c.codes);
         for (int g = 0; g < scale_groups(f, num_groups); ++g) {
           int64_t at = r * row_groups + int64_t(s) * (kSuper / f.group) + g;
           std::memcpy(c.group_scales[g], scales + at * size, size);

@@ -115,6 +115,19 @@ def test_infinite_inputs_do_not_pass_for_numbers():
     assert not y[1].any()
 
 
+def test_blocks_may_be_a_read_only_memory_map(tmp_path):
+    blocks = random_blocks("Q4_K", 64, 1024)
+    path = tmp_path / "blocks"
+    path.write_bytes(b"x" * 100 + blocks.tobytes())
+    mapped = np.memmap(path, np.uint8, "r", offset=100, shape=blocks.shape)
+    for _ in range(2):
+        matrix = quantized.load_blocks("Q4_K", mapped, 1024)
+        np.testing.assert_array_equal(
+            np.array(quantized.dequantize(matrix)), oracle("Q4_K", blocks)
+        )
+    np.testing.assert_array_equal(mapped, blocks)
+
+
 def test_blocks_of_the_wrong_size_are_refused():
     blocks = random_blocks("Q4_K", 4, 256)
     with pytest.raises(ValueError, match="take 288 bytes"):
