@@ -52,8 +52,8 @@ def parse_chat_completion(body: Json) -> OpenAIRequest:
         **_parse_common(fields),
         messages=messages,
         tools=_parse_tools(fields),
-        think=_parse_effort(fields),
-        grammar=_parse_response_format(fields),
+        think=parse_effort(fields),
+        grammar=parse_grammar(fields.object("response_format"), "response_format"),
         num_logprobs=_parse_logprobs(fields),
     )
     return OpenAIRequest([text], _include_usage(fields))
@@ -140,9 +140,12 @@ def _parse_tool_call(fields: Fields) -> Json:
 
 
 def _parse_tools(fields: Fields) -> list[Json]:
-    """The tools that may be called: a named choice leaves one of them, "none" leaves none."""
     tools = [each.values for each in fields.objects("tools", "[]api.Tool")]
-    choice = fields.values.get("tool_choice")
+    return choose_tools(tools, fields.values.get("tool_choice"))
+
+
+def choose_tools(tools: list[Json], choice: Any) -> list[Json]:
+    """The tools that may be called: a named choice leaves one of them, "none" leaves none."""
     if choice == "none":
         return []
     if isinstance(choice, dict):
@@ -154,7 +157,8 @@ def _parse_tools(fields: Fields) -> list[Json]:
     return tools
 
 
-def _parse_effort(fields: Fields) -> bool | str | None:
+def parse_effort(fields: Fields) -> bool | str | None:
+    """`reasoning.effort` or `reasoning_effort`, as `think`."""
     effort = fields.object("reasoning").get("effort") or fields.values.get("reasoning_effort")
     if effort is None or effort == "":
         return None
@@ -166,8 +170,8 @@ def _parse_effort(fields: Fields) -> bool | str | None:
     return _EFFORTS[effort]
 
 
-def _parse_response_format(fields: Fields) -> Grammar | None:
-    wanted = fields.object("response_format")
+def parse_grammar(wanted: Json, where: str) -> Grammar | None:
+    """What holds the answer to a `response_format`."""
     kind = wanted.get("type", "text")
     if kind == "text":
         return None
@@ -176,9 +180,7 @@ def _parse_response_format(fields: Fields) -> Grammar | None:
     schema = (wanted.get("json_schema") or {}).get("schema")
     if kind == "json_schema" and isinstance(schema, dict):
         return Grammar("json_schema", json.dumps(schema))
-    raise InvalidInput(
-        "response_format must be of type text, json_object or json_schema with a schema"
-    )
+    raise InvalidInput(f"{where} must be of type text, json_object or json_schema with a schema")
 
 
 def _parse_logprobs(fields: Fields) -> int | None:

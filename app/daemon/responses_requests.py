@@ -1,0 +1,119 @@
+"""Bodies of OpenAI's `/v1/responses`, to what a worker is asked. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.daemon.fields import Fields, Json
+from app.daemon.ollama_requests import TextRequest
+from app.daemon.openai_requests import choose_tools, parse_effort, parse_grammar, parse_messages
+from models.errors import InvalidInput, Unsupported
+
+
+def parse_response_request(body: Json) -> TextRequest:
+    """A `/v1/responses` body. Nothing is kept here from one response to the next.
+
+    Raises:
+        InvalidInput: with the field that is wrong.
+        Unsupported: the conversation is to be found on the server.
+    """
+    fields = Fields(body, "ResponsesRequest")
+    for name in ("previous_response_id", "conversation"):
+        if fields.has(name):
+            raise Unsupported(f"{name} is not supported", hint="send the whole input each time")
+    if not fields.text("model"):
+        raise InvalidInput("model is required")
+    instructions = fields.text("instructions")
+    system: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
+    messages = [*system, *_parse_input(body.get("input"))]
+    if len(messages) == len(system):
+        raise InvalidInput("input is required")
+    given = {
+        "num_predict": fields.integer("max_output_tokens"),
+        "temperature": fields.number("temperature"),
+        "top_p": fields.number("top_p"),
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    return TextRequest(
+        model=fields.text("model"),
+        stream=fields.flag("stream", default=False),
+        messages=messages,
+        tools=_parse_tools(fields),
+        think=parse_effort(fields),
+        grammar=parse_grammar(_flat_format(fields), "text.format"),
+        options={"temperature": 1.0, "top_p": 1.0, **options},
+        truncate=fields.text("truncation", "disabled") == "auto",
+    )
+
+
+def _parse_input(value: Any) -> list[Json]:
+    """The input as messages of the chat API, read by its rules."""
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if value is None:
+        return []
+    items = Fields({"input": value}, "ResponsesRequest").objects("input", "[]openai.Item")
+    return parse_messages(
+        [Fields(each, "ResponsesRequest", "input.") for each in _to_messages(items)]
+    )
+
+
+def _to_messages(items: Sequence[Fields]) -> list[Json]:
+    """Items in order; reasoning and calls join the assistant's message that they belong to."""
+    messages: list[Json] = []
+    for item in items:
+        kind = item.text("type", "message")
+        if kind == "message":
+            _assistant_or_new(messages, item.text("role"))["content"] = item.values.get("content")
+        elif kind == "reasoning":
+            parts = item.array("summary", "[]openai.Part") + item.array("content", "[]openai.Part")
+            thinking = "".join(str(part.get("text", "")) for part in parts)
+            messages.append({"role": "assistant", "content": "", "reasoning": thinking})
+        elif kind == "function_call":
+            function = {"name": item.text("name"), "arguments": item.text("arguments")}
+            message = messages[-1] if messages and messages[-1]["role"] == "assistant" else None
+            if message is None:
+                message = {"role": "assistant", "content": ""}
+                messages.append(message)
+            calls = message.setdefault("tool_calls", [])
+            calls.append({"id": item.text("call_id"), "function": function})
+        elif kind == "function_call_output":
+            output = item.values.get("output")
+            call_id = item.text("call_id")
+            messages.append({"role": "tool", "content": output, "tool_call_id": call_id})
+        else:
+            raise Unsupported(f"input items of type {kind!r} are not supported")
+    return messages
+
+
+def _assistant_or_new(messages: list[Json], role: str) -> Json:
+    """The message that text of `role` goes to: after a thought, that one."""
+    last = messages[-1] if messages else {}
+    if role == "assistant" and last.get("reasoning") and not last["content"]:
+        return last
+    messages.append({"role": role})
+    return messages[-1]
+
+
+def _parse_tools(fields: Fields) -> list[Json]:
+    tools: list[Json] = []
+    for tool in fields.objects("tools", "[]openai.Tool"):
+        if tool.text("type") != "function":
+            raise Unsupported(f"tools of type {tool.text('type')!r} are not supported")
+        function = {
+            "name": tool.text("name"),
+            "description": tool.text("description"),
+            "parameters": tool.object("parameters"),
+        }
+        tools.append({"type": "function", "function": function})
+    choice = fields.values.get("tool_choice")
+    if isinstance(choice, dict) and "name" in choice:
+        choice = {"type": "function", "function": {"name": choice["name"]}}
+    return choose_tools(tools, choice)
+
+
+def _flat_format(fields: Fields) -> Json:
+    """`text.format` as the chat API's `response_format`."""
+    wanted = fields.object("text").get("format") or {}
+    if not isinstance(wanted, dict):
+        raise InvalidInput("text.format must be an object")
+    return {"type": wanted.get("type", "text"), "json_schema": {"schema": wanted.get("schema")}}
