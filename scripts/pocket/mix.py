@@ -37,7 +37,7 @@ WEIGHTS = {
     "copying": 24,
     "extraction": 14,
     "tools": 18,
-    "arithmetic": 14,
+    "arithmetic": 18,
     "style": 10,
 }
 JOINED_SHARE = 0.15

@@ -25,8 +25,8 @@ from scripts.pocket.network import Network, Shape
 from scripts.pocket.optimizer import make_optimizers
 from scripts.pocket.tokenizer import load_tokenizer, train_tokenizer
 
-MUON_LR = 0.02
-ADAM_LR = 4e-3
+MUON_LR = 0.015
+ADAM_LR = 2.5e-3
 WARMUP_STEPS = 60
 CHECKPOINT_EVERY_S = 240
 LOG_EVERY = 20

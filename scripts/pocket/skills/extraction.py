@@ -267,8 +267,14 @@ def value(key: str, rng: random.Random, split: Split) -> str | int:
         return title(rng, split)
     if key in ("city", "from", "to"):
         return words.city(rng, split)
-    lists = {"job": words.JOBS, "color": words.COLORS, "item": words.ITEMS, "status": STATUS}
-    return pick(rng, words.DAYS if key == "day" else lists[key], split)
+    lists: dict[str, list[str]] = {
+        "day": words.DAYS,
+        "job": words.JOBS,
+        "color": words.COLORS,
+        "item": words.ITEMS,
+        "status": STATUS,
+    }
+    return words.one_of(rng, lists[key], split)
 
 
 def list_keys(rng: random.Random, keys: list[str]) -> str:

@@ -287,7 +287,7 @@ def make_value(kind: str, rng: random.Random, split: Split) -> str:
         return words.number(rng, split, 0, 10 ** rng.randint(1, 5))
     if kind == "code":
         return words.new_word(rng, split) if rng.random() < 0.4 else words.new_code(rng, split)
-    return pick(rng, POOLS[kind], split)
+    return words.one_of(rng, POOLS[kind], split)
 
 
 def small_turn(rng: random.Random, split: Split) -> list[Message]:
@@ -306,7 +306,7 @@ def small_turn(rng: random.Random, split: Split) -> list[Message]:
 def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
     """One to four facts, up to five turns between, then one to three questions."""
     messages: list[Message] = []
-    animal = pick(rng, words.ANIMALS, split)
+    animal = words.one_of(rng, words.ANIMALS, split)
     facts = {
         k: make_value(k, rng, split)
         for k in rng.sample(list(TOPICS), rng.choice((1, 1, 2, 2, 3, 4)))

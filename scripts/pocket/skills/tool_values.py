@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from scripts.pocket import words
-from scripts.pocket.dialogue import Split, pick
+from scripts.pocket.dialogue import Split
 from scripts.pocket.skills import copying
 
 Make = Callable[[random.Random, Split], str]
@@ -35,7 +35,7 @@ def on_off(rng: random.Random, _: Split) -> str:
 
 
 def one_of(items: list[str]) -> Make:
-    return lambda rng, split: pick(rng, items, split)
+    return lambda rng, split: words.one_of(rng, items, split)
 
 
 MAKES: dict[str, Make] = {
