@@ -37,6 +37,7 @@ COMMANDS = {
     "stop": "daemon",
     "finetune": "finetune",
     "bench": "bench",
+    "perplexity": "perplexity",
     "doctor": "doctor",
     "worker": "worker",
 }

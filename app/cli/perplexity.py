@@ -1,0 +1,67 @@
+"""`localllm perplexity`: how well a model predicts a text."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from app.cli.arguments import (
+    adapter_option,
+    json_option,
+    model_argument,
+    number_option,
+    open_library,
+)
+from app.cli.output import print_json
+from app.settings import read_settings
+from models.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from engine.perplexity import Perplexity
+
+
+@click.command("perplexity")
+@model_argument
+@click.argument("file", type=click.Path(path_type=Path))
+@number_option("--window", 512, click.IntRange(4), "Tokens of each window.")
+@adapter_option
+@json_option
+def perplexity_command(
+    model: str, file: Path, window: int, adapter: Path | None, as_json: bool
+) -> None:
+    """Measure how well a model predicts the text in FILE.
+
+    The text is cut into windows; the second half of each is predicted from the tokens before it.
+    Lower is better. Only figures of models with the same vocabulary compare.
+    """
+    from models.resolve import resolve
+
+    text = _read_text(file)
+    files = resolve(model, open_library(read_settings()))
+    from engine.loading import EngineOptions, load_model
+    from engine.perplexity import measure_perplexity
+
+    loaded = load_model(files, EngineOptions(max_context_tokens=window + 1, adapter=adapter))
+
+    def on_window(so_far: "Perplexity", num_windows: int) -> None:
+        if not as_json:
+            click.echo(
+                f"window {so_far.num_windows}/{num_windows}  perplexity {so_far.perplexity:.4f}",
+                err=True,
+            )
+
+    found = measure_perplexity(loaded, text, window, on_window)
+    if as_json:
+        print_json({"model": files.name, "window_tokens": window, **asdict(found)})
+    else:
+        click.echo(f"{found.perplexity:.4f} +- {found.standard_error:.4f}")
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"{file}: no such file") from None
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise InvalidInput(f"{file}: not a text file: {error}") from None
