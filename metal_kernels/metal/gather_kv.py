@@ -4,7 +4,7 @@ from functools import cache
 
 import mlx.core as mx
 
-from metal_kernels.metal import fence
+from metal_kernels.metal import fence, kv_rows
 from metal_kernels.metal.kernel import Kernel, parameters
 
 
@@ -20,9 +20,10 @@ def gather_kv(
 
     Its blocks begin at `table_start` of the block tables taken as one row.
     """
-    _, num_kv_heads, block_size, width = pool.shape
-    value_size = width - key_size
-    k, v = gather_kernel()(
+    _, num_kv_heads, block_size, _ = pool.shape
+    value_size = kv_rows.value_size(pool, key_size)
+    width = key_size + value_size
+    k, v = gather_kernel(kv_rows.kernel_suffix(pool))(
         [pool, block_tables, fence.latest(), parameters(table_start, num_tokens)],
         template=[
             ("T", dtype),
@@ -42,10 +43,11 @@ def gather_kv(
 
 
 @cache
-def gather_kernel() -> Kernel:
+def gather_kernel(suffix: str) -> Kernel:
     return Kernel(
-        name="gather_kv",
+        name=f"gather_kv{suffix}",
         body="gather_kv",
         inputs=("pool", "block_tables", "fence", "sizes"),
         outputs=("k", "v"),
+        headers=(kv_rows.row_header(suffix),),
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 import mlx.core as mx
 import numpy as np
 
-from metal_kernels.metal import fence, trust
+from metal_kernels.metal import fence, kv_rows, trust
 from metal_kernels.metal.dense_attention import dense_attention
 from metal_kernels.metal.gather_kv import gather_kv
 from metal_kernels.metal.kernel import Kernel, parameters
@@ -84,8 +84,9 @@ def paged_attention(
     starts = cast(list[int], query_starts.tolist())
     contexts = cast(list[int], context_lens.tolist())
     width = block_tables.shape[1]
-    fits = takes_head_sizes(q.shape[-1], pool.shape[-1] - q.shape[-1])
-    most_rows = MAX_KERNEL_ROWS if fits and trust.works(attention_kernel().name) else 0
+    fits = takes_head_sizes(q.shape[-1], kv_rows.value_size(pool, q.shape[-1]))
+    kernel = attention_kernel(kv_rows.kernel_suffix(pool))
+    most_rows = MAX_KERNEL_ROWS if fits and trust.works(kernel.name) else 0
     results = []
     for first, last in split_runs(starts, most_rows):
         rows = q[starts[first] : starts[last]]
@@ -195,12 +196,12 @@ def _launch(
     soft_cap: float | None,
 ) -> mx.array:
     num_tokens, num_heads, head_size = q.shape
-    _, num_kv_heads, block_size, width = pool.shape
-    value_size = width - head_size
+    _, num_kv_heads, block_size, _ = pool.shape
+    value_size = kv_rows.value_size(pool, head_size)
     is_split = plan.num_splits > 1
     sink_logits = _no_sinks(num_heads) if sinks is None else sinks.astype(mx.float32)
     partial_shape = (num_tokens, num_heads, plan.num_splits)
-    out, log_sums = attention_kernel()(
+    out, log_sums = attention_kernel(kv_rows.kernel_suffix(pool))(
         [
             q,
             pool,
@@ -259,12 +260,13 @@ def _no_sinks(num_heads: int) -> mx.array:
 
 
 @cache
-def attention_kernel() -> Kernel:
+def attention_kernel(suffix: str) -> Kernel:
     return Kernel(
-        name="paged_attention",
+        name=f"paged_attention{suffix}",
         body="paged_attention",
         inputs=("q", "pool", "block_tables", "tiles", "sinks", "fence", "sizes", "factors"),
         outputs=("out", "log_sums"),
+        headers=(kv_rows.row_header(suffix),),
     )
 
 

@@ -31,6 +31,7 @@ class Needs(NamedTuple):
 
     quantizations: frozenset[str]
     dtype: mx.Dtype
+    pool_dtype: mx.Dtype
     num_heads: int
     num_kv_heads: int
     head_size: int
@@ -178,7 +179,7 @@ def _write_checks(needs: Needs) -> Iterator[Check]:
     shape = (4, needs.num_kv_heads, needs.block_size, needs.head_size + needs.value_size)
 
     def make(num_tokens: int) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-        pool = mx.zeros(shape, dtype=needs.dtype)
+        pool = mx.zeros(shape, dtype=needs.pool_dtype)
         slots = mx.arange(num_tokens, dtype=mx.int32) * 2 + 1
         k = _random(num_tokens, needs.num_kv_heads, needs.head_size, dtype=needs.dtype)
         v = _random(num_tokens, needs.num_kv_heads, needs.value_size, dtype=needs.dtype)
@@ -205,7 +206,8 @@ def _write_checks(needs: Needs) -> Iterator[Check]:
         )
         mx.eval(turned, expected)
         both = ((turned, pool), (turned_q, expected))
-        actual, wanted = (mx.concatenate([x.reshape(-1) for x in pair]) for pair in both)
+        flat = [[x.reshape(-1).astype(mx.float32) for x in pair] for pair in both]
+        actual, wanted = (mx.concatenate(pair) for pair in flat)
         return actual, wanted
 
     for num_tokens in (1, 8):
@@ -220,7 +222,7 @@ def _attention_checks(needs: Needs) -> Iterator[Check]:
         num_blocks = -(-context // needs.block_size)
         width = needs.head_size + needs.value_size
         shape = (num_blocks + 1, needs.num_kv_heads, needs.block_size, width)
-        pool = _random(*shape, dtype=needs.dtype)
+        pool = _random(*shape, dtype=needs.pool_dtype)
         q = _random(num_rows, needs.num_heads, needs.head_size, dtype=needs.dtype)
         places: dict[str, Any] = {
             "block_tables": mx.arange(num_blocks, 0, -1, dtype=mx.int32)[None],

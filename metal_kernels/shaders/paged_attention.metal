@@ -2,7 +2,7 @@
 // A row is one (token, query head) pair; the rows of a threadgroup share the keys and values it reads.
 // STRIPES simdgroups take every STRIPES-th chunk of 32 keys, each for R rows; TILES such sets of rows.
 //
-// Pool [num_blocks, Hkv, BS, D + DV]. A tile is eight ints, see `Tile` in paged_attention.py.
+// Pool [num_blocks, Hkv, BS, row], see kv_rows/. A tile is eight ints, see `Tile` in paged_attention.py.
 // Online softmax: Milakov and Gimelshein 2018, algorithm 3, in base two.
 const uint lane = thread_index_in_simdgroup, simdgroup = simdgroup_index_in_threadgroup;
 const uint stripe = simdgroup / TILES;
@@ -51,13 +51,13 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
   float weights[R];
   for (int turn = 0; turn < key_lanes; ++turn) {
     const uint slot = simd_shuffle(my_slot, ushort(lane / key_lanes * key_lanes + turn));
-    const device vec<P, 4>* key = (const device vec<P, 4>*)(pool + ulong(slot) * (D + DV));
-    vec<P, 4> part[key_parts];
-    for (int j = 0; j < key_parts; ++j) part[j] = key[j * key_lanes + lane % key_lanes];
+    vec<float, 4> part[key_parts];
+    for (int j = 0; j < key_parts; ++j)
+      part[j] = load_key<P, D, DV>(pool, slot, j * key_lanes + lane % key_lanes);
     for (int r = 0; r < R; ++r) {
       float score = 0.0f;
       for (int j = 0; j < key_parts; ++j)
-        for (int i = 0; i < 4; ++i) score += float(qs[r][j][i]) * float(part[j][i]);
+        for (int i = 0; i < 4; ++i) score += float(qs[r][j][i]) * part[j][i];
       for (int step = 1; step < key_lanes; step *= 2) score += simd_shuffle_xor(score, ushort(step));
       if (int(lane % key_lanes) == turn) weights[r] = score;
     }
@@ -78,13 +78,12 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
 
   for (int k = 0; k < 32; ++k) {
     const uint slot = simd_broadcast(my_slot, ushort(k));
-    const device P* value = pool + ulong(slot) * (D + DV) + D;
     float v[value_parts * value_width];
     for (int j = 0; j < value_parts; ++j) {
       const int at = j * 32 + int(lane);
-      vec<P, value_width> part = vec<P, value_width>(P(0.0f));
-      if (at * value_width < DV) part = ((const device vec<P, value_width>*)value)[at];
-      for (int i = 0; i < value_width; ++i) v[j * value_width + i] = float(part[i]);
+      vec<float, value_width> part = vec<float, value_width>(0.0f);
+      if (at * value_width < DV) part = load_value<value_width, P, D, DV>(pool, slot, at);
+      for (int i = 0; i < value_width; ++i) v[j * value_width + i] = part[i];
     }
     for (int r = 0; r < R; ++r) {
       const float weight = simd_broadcast(weights[r], ushort(k));

@@ -40,8 +40,11 @@ void simdgroup_multiply_accumulate(thread simdgroup_matrix<D, 8, 8>&, thread con
                                    thread const simdgroup_matrix<C, 8, 8>&);
 
 namespace metal {
+inline float abs(float x) { return ::fabs(x); }
+using ::clamp;
 using ::exp2;
 using ::log2;
+using ::rint;
 using ::tanh;
 namespace precise {
 using ::cos;

@@ -29,7 +29,9 @@ def failures(needs):
 @pytest.mark.parametrize("quantization", sorted(FORMATS))
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_products_with_blocks(quantization, dtype):
-    assert not failures(self_check.Needs(frozenset({quantization}), dtype, 4, 2, 64, 64, 16))
+    assert not failures(
+        self_check.Needs(frozenset({quantization}), dtype, mx.float16, 4, 2, 64, 64, 16)
+    )
 
 
 @pytest.mark.parametrize("head_size", HEAD_SIZES)
@@ -38,11 +40,13 @@ def test_products_with_blocks(quantization, dtype):
 def test_attention_and_writes(head_size, heads, dtype):
     num_heads, num_kv_heads = heads
     sizes = (head_size, head_size, 16)
-    assert not failures(self_check.Needs(frozenset(), dtype, num_heads, num_kv_heads, *sizes))
+    assert not failures(
+        self_check.Needs(frozenset(), dtype, mx.float16, num_heads, num_kv_heads, *sizes)
+    )
 
 
 def test_keys_and_values_of_different_sizes():
-    assert not failures(self_check.Needs(frozenset(), mx.float16, 16, 16, 192, 128, 32))
+    assert not failures(self_check.Needs(frozenset(), mx.float16, mx.float16, 16, 16, 192, 128, 32))
 
 
 @pytest.mark.parametrize("fused", [False, True])

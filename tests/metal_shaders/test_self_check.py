@@ -6,7 +6,7 @@ import numpy as np
 from metal_kernels.metal import quantized_matmul, self_check, trust
 from metal_kernels.metal.block_formats import random_blocks
 
-NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, 4, 1, 64, 64, 16)
+NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, mx.float16, 4, 1, 64, 64, 16)
 
 
 def failures(results):

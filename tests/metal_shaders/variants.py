@@ -42,7 +42,15 @@ def _rope_write() -> Operation:
     return run, [mx.zeros((4, 2, 16, 128), dtype=mx.float16), mx.zeros((2, 8, 64), mx.float16), k]
 
 
-def _attend(num_rows: int, context: int, num_heads: int = 8) -> Operation:
+def _int8_write() -> Operation:
+    def run(pool: mx.array, k: mx.array) -> mx.array:
+        return kv_write(pool, _ints(3, 4), k, k)
+
+    k = mx.zeros((2, 2, 64), dtype=mx.float16)
+    return run, [mx.zeros((4, 2, 16, 136), dtype=mx.uint8), k]
+
+
+def _attend(num_rows: int, context: int, num_heads: int = 8, int8: bool = False) -> Operation:
     def run(q: mx.array, pool: mx.array) -> mx.array:
         return paged_attention(
             q,
@@ -54,7 +62,8 @@ def _attend(num_rows: int, context: int, num_heads: int = 8) -> Operation:
         )
 
     q = mx.zeros((num_rows, num_heads, 64), dtype=mx.float16)
-    return run, [q, mx.zeros((4, 2, 16, 128), dtype=mx.float16)]
+    pool = mx.zeros((4, 2, 16, 136), mx.uint8) if int8 else mx.zeros((4, 2, 16, 128), mx.float16)
+    return run, [q, pool]
 
 
 def _multiply(quantization: str, num_rows: int, dtype: mx.Dtype = mx.float16) -> Operation:
@@ -81,6 +90,9 @@ def operations() -> dict[str, Operation]:
     made["split context, few heads"] = _attend(1, 2000, num_heads=4)
     made["verify"] = _attend(5, 600)
     made["prefill"] = _attend(40, 200)
+    made["int8 write"] = _int8_write()
+    made["int8 decode"] = _attend(1, 200, int8=True)
+    made["int8 prefill"] = _attend(40, 200, int8=True)
     return made
 
 
