@@ -55,10 +55,14 @@ class History:
     """
 
     def __init__(self, path: Path | None) -> None:
-        """`path` None keeps everything in memory, for when the disk is in the way."""
+        """Open the file at `path`, which nobody else may read.
+
+        None keeps everything in memory, for when the disk is in the way.
+        """
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(mode=0o600)
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=5)
             with ExitStack() as on_failure:
                 on_failure.callback(self._db.close)

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.tui.chat import Chat
 from app.tui.chat_options import ChatOptions, parse_options
 from app.tui.connection import Connect, Connection
-from app.tui.conversation import as_markdown, file_name
+from app.tui.conversation import as_markdown, file_name, last_code_block
 from app.tui.keys import COMMANDS
 from app.tui.model_state import ModelState, display_name, same_model
 from app.tui.screens.chat import ChatScreen
@@ -76,6 +76,9 @@ class ChatApp(App[None]):
                 yield SystemCommand(
                     key.label, f"{key.description} ({key.shown})", self._runner(key.action)
                 )
+            yield SystemCommand(
+                "Copy code", "Copy the last code block of the last reply", self._copy_code
+            )
             yield SystemCommand(
                 "Export chat", "Write this chat as Markdown into the current folder", self._export
             )
@@ -178,6 +181,16 @@ class ChatApp(App[None]):
         await self.chat_screen.settle()
         self.connection.stop()
         self.exit()
+
+    def _copy_code(self) -> None:
+        conversation = self.chat_screen.chat.conversation
+        place = conversation.last("assistant")
+        code = None if place is None else last_code_block(conversation.messages[place].content)
+        if code is None:
+            self.notify("There is no code in the last reply", timeout=3)
+            return
+        self.copy_to_clipboard(code)
+        self.notify(f"Copied {len(code.splitlines()):,} lines of code", timeout=2)
 
     def _export(self) -> None:
         chat = self.chat_screen.chat

@@ -207,6 +207,12 @@ def as_markdown(conversation: Conversation, title: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def last_code_block(text: str) -> str | None:
+    """What stands in the last fence of a Markdown text, closed or not; None without fences."""
+    fences = re.findall(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)(?:^ {0,3}\1|\Z)", text, re.M | re.S)
+    return fences[-1][1].removesuffix("\n") if fences else None
+
+
 def make_title(text: str, *, max_chars: int = 60) -> str:
     """A chat's title from its first message: its first line, cut at a word."""
     line = next((line.strip() for line in text.splitlines() if line.strip()), "New chat")

@@ -133,6 +133,12 @@ def test_two_windows_share_one_history(history: History, path: Path) -> None:
     other.close()
 
 
+def test_nobody_else_can_read_what_was_said(history: History, path: Path) -> None:
+    add_chat(history, "Private", "a")
+    modes = {file.stat().st_mode & 0o777 for file in path.parent.glob("history.sqlite3*")}
+    assert modes == {0o600}
+
+
 def test_a_file_that_is_no_history_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database at all" * 100)

@@ -12,11 +12,11 @@ from app.tui.screens.dialog import Dialog
 
 
 class Confirm(Dialog[bool]):
-    """True when the user said yes."""
+    """True when the user said yes; Enter, pressed in a hurry, says no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "answer(True)", "Yes", show=False),
-        Binding("n", "answer(False)", "No", show=False),
+        Binding("y", "answer(True)", "Yes", show=False),
+        Binding("n,enter", "answer(False)", "No", show=False),
     ]
 
     def __init__(self, title: str, question: str) -> None:
@@ -28,7 +28,7 @@ class Confirm(Dialog[bool]):
         """The question and its keys."""
         with Vertical(classes="box") as box:
             box.border_title = self._title
-            box.border_subtitle = "y yes · n no"
+            box.border_subtitle = "y yes · Enter no"
             yield Static(Content(self._question))
 
     def action_answer(self, answer: bool) -> None:

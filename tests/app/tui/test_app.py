@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -414,6 +415,23 @@ async def test_the_last_reply_is_copied(make_app: MakeApp, script: Any, wait_unt
         await ask(pilot, "Say", wait_until)
         await pilot.press("ctrl+y")
         assert app.clipboard == "`code` here"
+
+
+async def test_the_palette_copies_code_and_exports(
+    make_app: MakeApp, script: Any, wait_until: Wait, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script.answers("So:\n\n```python\nx = 1\n```\n")
+    app = make_app()
+    async with app.run_test() as pilot:
+        await ask(pilot, "Show me", wait_until)
+        commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
+        assert {"New chat", "Switch model", "Settings", "Theme", "Quit"} <= set(commands)
+        commands["Copy code"]()
+        assert app.clipboard == "x = 1"
+        commands["Export chat"]()
+        exported = (tmp_path / "show-me.md").read_text()
+        assert exported.startswith("# Show me\n\n## You\n\nShow me\n\n## pocket\n\nSo:")
 
 
 async def test_up_brings_back_what_was_sent(make_app: MakeApp, wait_until: Wait) -> None:

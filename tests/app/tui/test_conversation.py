@@ -5,6 +5,7 @@ from app.tui.conversation import (
     ToolCall,
     as_markdown,
     file_name,
+    last_code_block,
     make_title,
     parse_stats,
     request_messages,
@@ -110,6 +111,14 @@ def test_a_server_that_tells_nothing_gives_no_figures() -> None:
     assert stats.tokens_per_s is None
     assert stats.acceptance is None
     assert stats == ReplyStats()
+
+
+def test_the_last_code_block_is_found() -> None:
+    text = "Run\n```sh\nls\n```\nthen\n```python\nx = 1\n\ny = 2\n```\ndone `a`"
+    assert last_code_block(text) == "x = 1\n\ny = 2"
+    assert last_code_block("````\n```\ninner\n```\n````") == "```\ninner\n```"
+    assert last_code_block("cut\n```\nhalf") == "half"
+    assert last_code_block("`inline` only") is None
 
 
 def test_titles_are_the_first_line_cut_at_a_word() -> None:
