@@ -41,8 +41,8 @@ def cache_dir() -> Path:
 
 @functools.cache
 def _foundation() -> str:
-    names = ("runtime.h", "runtime.cpp", "msl.h")
-    return "".join((HERE / name).read_text() for name in names) + COMPILER + " ".join(FLAGS)
+    texts = [path.read_text() for path in sorted([*HERE.glob("*.h"), *HERE.glob("*.cpp")])]
+    return "".join(texts) + COMPILER + " ".join(FLAGS)
 
 
 def compile_shared(source: str, *extra_flags: str) -> Path:
