@@ -54,6 +54,8 @@ class Generate:
     resumed_token_ids: Sequence[int] = ()
     """Output that an earlier worker gave before it died; the answer goes on behind it."""
     return_prompt_ids: bool = False
+    num_prompt_logprobs: int | None = None
+    """As `sampling.num_logprobs`, for the prompt's own tokens."""
     truncate: bool = True
     """Whether old turns may be left out when the conversation does not fit."""
 
@@ -134,6 +136,8 @@ class Delta:
     """Each `{"name": str, "arguments": dict}`."""
     logprobs: Sequence[Json] = ()
     """Each `{"token", "bytes", "logprob", "top_logprobs": [{"token", "bytes", "logprob"}]}`."""
+    prompt_logprobs: Sequence[Json] = ()
+    """The same for the next tokens of the prompt; the very first one's logprob is null."""
 
 
 @dataclass(frozen=True)

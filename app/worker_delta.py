@@ -22,11 +22,12 @@ def make_delta(
         delta.content,
         delta.thinking,
         [{"name": call.name, "arguments": call.arguments} for call in delta.tool_calls],
-        [_logprob(tokenizer, each) for each in logprobs[: len(token_ids)]],
+        [make_logprob(tokenizer, each) for each in logprobs[: len(token_ids)]],
     )
 
 
-def _logprob(tokenizer: Tokenizer, chosen: TokenLogprob) -> Json:
+def make_logprob(tokenizer: Tokenizer, chosen: TokenLogprob) -> Json:
+    """One entry of `Delta.logprobs`."""
     found = _entry(tokenizer, chosen.token_id, chosen.logprob)
     if chosen.alternatives:
         found["top_logprobs"] = [_entry(tokenizer, *each) for each in chosen.alternatives]

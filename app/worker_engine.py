@@ -18,7 +18,7 @@ from app.protocol import (
     Tokenize,
     Tokenized,
 )
-from app.worker_delta import make_delta
+from app.worker_delta import make_delta, make_logprob
 from app.worker_prompt import Prompt, make_prompt
 from engine.loading import LoadedModel
 from engine.output_parser import make_output_parser, opens_thinking, thinking_tags
@@ -42,6 +42,8 @@ class Writing:
     thought_ids: list[int] = field(default_factory=list)
     """Output so far while `later_grammar` waits."""
     thought_stats: RequestStats | None = None
+    has_read: bool = False
+    """Whether log-probabilities of the prompt have begun to come."""
     finish_reason: str | None = None
     """Given when nothing is missing behind the output that is resumed."""
 
@@ -164,6 +166,7 @@ class WorkerEngine:
             None if is_free else asked.grammar,
             asked.priority,
             len(resumed) - answer_at,
+            asked.num_prompt_logprobs,
         )
         writing = Writing(asked, prompt, request, stream)
         if is_free:
@@ -177,19 +180,30 @@ class WorkerEngine:
 
     def _advance(self, output: StepOutput, writing: Writing) -> list[Event]:
         request_id, reason, stats = output.request_id, output.finish_reason, output.stats
+        events: list[Event] = []
+        if output.prompt_logprobs:
+            events.append(self._read(output, writing))
         if not output.token_ids and reason is None:
-            return [Progress(request_id, output.num_computed_tokens)]
+            return [*events, Progress(request_id, output.num_computed_tokens)]
         if writing.later_grammar is not None:
-            return self._think(output, writing)
+            return events + self._think(output, writing)
         delta = writing.stream.add(output.token_ids)
-        num_tokens = delta.num_tokens
-        events: list[Event] = [
-            self._delta(request_id, output.token_ids[:num_tokens], delta, output.logprobs)
-        ]
+        token_ids = output.token_ids[: delta.num_tokens]
+        events.append(self._delta(request_id, token_ids, delta, output.logprobs))
         if delta.stopped:
             stats = stats or self._abort(request_id)
             reason = "stop"
         return events + (self._finish(writing, reason, stats) if reason is not None else [])
+
+    def _read(self, output: StepOutput, writing: Writing) -> Delta:
+        """Log-probabilities of the prompt; its first token has none and stands before them."""
+        tokenizer = self._model.tokenizer
+        entries = [make_logprob(tokenizer, each) for each in output.prompt_logprobs]
+        if not writing.has_read:
+            writing.has_read = True
+            first = TokenLogprob(writing.prompt.token_ids[0], 0.0)
+            entries.insert(0, make_logprob(tokenizer, first) | {"logprob": None})
+        return Delta(output.request_id, prompt_logprobs=entries)
 
     def _think(self, output: StepOutput, writing: Writing) -> list[Event]:
         """Tokens of a thought; where the answer begins, it begins again inside the grammar."""

@@ -45,6 +45,7 @@ class Answer:
     thinking: list[str] = field(default_factory=list)
     tool_calls: list[Json] = field(default_factory=list)
     logprobs: list[Json] = field(default_factory=list)
+    prompt_logprobs: list[Json] = field(default_factory=list)
     done: Done | None = None
     result: Embedded | Tokenized | None = None
 
@@ -61,10 +62,13 @@ class Answer:
             self.thinking += [event.thinking] if event.thinking else []
             self.tool_calls += event.tool_calls
             self.logprobs += event.logprobs
+            self.prompt_logprobs += event.prompt_logprobs
         elif isinstance(event, Progress):
             self.num_computed_tokens = event.num_computed_tokens
         elif isinstance(event, Started):
             self.started = self.started or event
+            if not self.token_ids:
+                self.prompt_logprobs.clear()  # another worker reads the prompt again
         elif isinstance(event, Done):
             self.done = event
         elif isinstance(event, Embedded | Tokenized):
@@ -73,7 +77,7 @@ class Answer:
     def to_send(self) -> Asked:
         """What a worker must be asked for the rest."""
         if isinstance(self.asked, Generate) and self.token_ids:
-            return replace(self.asked, resumed_token_ids=self.token_ids)
+            return replace(self.asked, resumed_token_ids=self.token_ids, num_prompt_logprobs=None)
         return self.asked
 
 

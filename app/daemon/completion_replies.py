@@ -12,7 +12,10 @@ from models.errors import UserError
 
 
 class CompletionEncoder:
-    """`text_completion`, whole or in chunks. `echoes` are put before each choice's text."""
+    """`text_completion`, whole or in chunks. `echoes` are put before each choice's text.
+
+    `only_prompt`: the echo is all that is shown.
+    """
 
     media_type = "text/event-stream"
 
@@ -23,7 +26,9 @@ class CompletionEncoder:
         *,
         include_usage: bool,
         echoes: Sequence[str] = (),
+        only_prompt: bool = False,
     ) -> None:
+        self._only_prompt = only_prompt
         self._model = model
         self._index = {request_id: index for index, request_id in enumerate(request_ids)}
         self._include_usage = include_usage
@@ -40,7 +45,7 @@ class CompletionEncoder:
     def delta(self, event: Delta) -> bytes:
         """More text; a thought is text too, for this API."""
         text = event.thinking + event.content
-        if not (text or event.logprobs):
+        if self._only_prompt or not (text or event.logprobs):
             return b""
         return self._chunk(event.id, text, logprobs=event.logprobs)
 
@@ -71,14 +76,30 @@ class CompletionEncoder:
         choices = []
         for request_id, answer in answers.items():
             assert answer.done is not None
-            text = self._echoes.get(request_id, "") + "".join(answer.content)
+            text = self._echo(request_id, answer)
+            logprobs: Sequence[Json] = answer.logprobs
+            if answer.logprobs and answer.prompt_logprobs:
+                self._offsets[request_id] = 0
+                shown = [] if self._only_prompt else answer.logprobs
+                logprobs = [*answer.prompt_logprobs, *shown]
+            if not self._only_prompt:
+                text += "".join(answer.content)
             reason = finish_reason(answer.done, has_calls=False)
-            choices.append(self._choice(request_id, text, reason, answer.logprobs))
+            choices.append(self._choice(request_id, text, reason, logprobs))
         return self._head() | {"choices": choices, "usage": usage(answers)}
 
     def error_body(self, error: UserError) -> Json:
         """`{"error": {…}}`."""
         return error_body(error)
+
+    def _echo(self, request_id: str, answer: Answer) -> str:
+        """The prompt as it was given, or as its tokens are read."""
+        text = self._echoes.get(request_id, "")
+        if text or request_id not in self._echoes:
+            return text
+        return b"".join(bytes(each["bytes"]) for each in answer.prompt_logprobs).decode(
+            errors="replace"
+        )
 
     def _head(self) -> Json:
         return {
@@ -119,6 +140,8 @@ class CompletionEncoder:
             "token_logprobs": [each["logprob"] for each in logprobs],
             "top_logprobs": [
                 {top["token"]: top["logprob"] for top in each.get("top_logprobs", ())}
+                if each["logprob"] is not None
+                else None
                 for each in logprobs
             ],
             "text_offset": offsets,

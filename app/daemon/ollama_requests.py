@@ -42,6 +42,7 @@ class TextRequest:
     num_choices: int = 1
     has_images: bool = False
     truncate: bool = True
+    num_prompt_logprobs: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -231,6 +232,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             stop=options.stop,
             max_context_tokens=options.max_context_tokens,
             truncate=request.truncate,
+            num_prompt_logprobs=request.num_prompt_logprobs,
         )
         for index in range(request.num_choices)
     ]

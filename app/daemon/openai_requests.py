@@ -31,6 +31,9 @@ class OpenAIRequest:
     texts: Sequence[TextRequest]
     include_usage: bool = False
     echo: bool = False
+    """Each text is put behind its prompt."""
+    only_prompt: bool = False
+    """`max_tokens` is 0: nothing but the prompt is shown."""
 
     @property
     def first(self) -> TextRequest:
@@ -64,14 +67,20 @@ def parse_completion(body: Json) -> OpenAIRequest:
     fields = Fields(body, "CompletionRequest")
     num_logprobs = fields.integer("logprobs")
     echo = fields.flag("echo", default=False)
-    if echo and num_logprobs is not None:
-        raise InvalidInput("echo with logprobs is not supported: prompts have no logprobs here")
+    if echo and num_logprobs is not None and fields.flag("stream", default=False):
+        raise InvalidInput("echo with logprobs cannot be streamed")
+    only_prompt = echo and fields.integer("max_tokens") == 0
     common = _parse_common(fields)
+    if only_prompt:
+        common["options"]["num_predict"] = 1
     text = TextRequest(**common, raw=True, suffix=fields.text("suffix"), num_logprobs=num_logprobs)
     prompts = _parse_prompts(body.get("prompt", ""))
-    return OpenAIRequest(
-        [replace(text, **prompt) for prompt in prompts], _include_usage(fields), echo
-    )
+    texts = [replace(text, **prompt) for prompt in prompts]
+    if echo:
+        needs_reading = num_logprobs is not None or any(each.prompt_token_ids for each in texts)
+        num_prompt_logprobs = (num_logprobs or 0) if needs_reading else None
+        texts = [replace(each, num_prompt_logprobs=num_prompt_logprobs) for each in texts]
+    return OpenAIRequest(texts, _include_usage(fields), echo, only_prompt)
 
 
 def parse_messages(items: Sequence[Fields]) -> list[Json]:

@@ -87,7 +87,11 @@ def _answer(state: State, asked: OpenAIRequest, *, is_chat: bool) -> Response:
     else:
         echoes = [each.prompt for each in generates] if asked.echo else []
         encoder = CompletionEncoder(
-            first.model, request_ids, include_usage=asked.include_usage, echoes=echoes
+            first.model,
+            request_ids,
+            include_usage=asked.include_usage,
+            echoes=echoes,
+            only_prompt=asked.only_prompt,
         )
     answering = state.answering(source, [*generates], first.keep_alive_s)
     return AnswerReply(answering, encoder, stream=first.stream)

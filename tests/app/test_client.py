@@ -311,3 +311,26 @@ def test_a_served_daemon_finishes_its_answers_and_ends_its_workers_on_a_signal(
         assert b"Traceback" not in process.stderr.read()
     assert len(workers) == 1
     assert not is_running(workers[0])
+
+
+def test_an_echo_scores_the_prompts_own_tokens(client, model: str) -> None:
+    body = {"model": model, "prompt": [300, 301, 302, 303], "echo": True, "logprobs": 2}
+    whole = client._call("POST", "/v1/completions", {**body, "max_tokens": 2, "temperature": 0})
+    (choice,) = whole["choices"]
+    scores = choice["logprobs"]["token_logprobs"]
+    assert scores[0] is None
+    assert all(score < 0 for score in scores[1:])
+    assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
+    alone = client._call("POST", "/v1/completions", {**body, "max_tokens": 0})["choices"][0]
+    assert len(alone["logprobs"]["tokens"]) == 4
+    assert alone["logprobs"]["token_logprobs"][1:] == pytest.approx(scores[1:4], abs=1e-4)
+    assert [len(top or ()) for top in alone["logprobs"]["top_logprobs"]] == [0, 2, 2, 2]
+    assert choice["text"].startswith(alone["text"])
+
+
+def test_an_echo_of_token_ids_is_their_text(client, model: str) -> None:
+    body = {"model": model, "prompt": [300, 301], "echo": True, "max_tokens": 1}
+    (plain,) = client._call("POST", "/v1/completions", body)["choices"]
+    (scored,) = client._call("POST", "/v1/completions", {**body, "logprobs": 0})["choices"]
+    assert plain["text"].startswith("".join(scored["logprobs"]["tokens"][:2]))
+    assert plain["logprobs"] is None

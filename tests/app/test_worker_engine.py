@@ -95,7 +95,13 @@ class Script:
             logprobs = tuple(TokenLogprob(i, -1.0, ((i, -1.0),)) for i in now)
             asked = request.sampling.num_logprobs is not None
             outputs.append(
-                StepOutput(request_id, tuple(now), logprobs if asked else (), 0, reason, stats)
+                StepOutput(
+                    request_id,
+                    tuple(now),
+                    logprobs if asked else (),
+                    finish_reason=reason,
+                    stats=stats,
+                )
             )
         return outputs
 
