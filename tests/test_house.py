@@ -92,6 +92,15 @@ def test_the_readme_lists_every_top_level_entry() -> None:
     assert [entry for entry in entries if not re.search(rf"^{entry}/?\s", readme, re.M)] == []
 
 
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    context = click.Context(root)
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        assert command is not None
+        assert command.hidden or re.search(rf"`(localllm )?{name}\b", readme), name
+
+
 def documents() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
