@@ -11,6 +11,8 @@ from models.manifest import Layer, Manifest, format_manifest, parse_manifest
 from models.name import ModelName
 
 BUNDLED_NAME = ModelName.parse("pocket")
+BUNDLED_PARAMETERS = {"temperature": 0.0}
+"""So small a model is rarely right with anything but its likeliest token."""
 BUNDLED_PATH = Path(__file__).resolve().parent / "pocket" / "pocket.gguf"
 
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.bundled import BUNDLED_NAME, BUNDLED_PARAMETERS
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 from models.files import ModelFiles
 from models.manifest import Layer, Manifest, Role
@@ -91,10 +93,14 @@ def files_of(manifest: Manifest, library: Library) -> ModelFiles:
         adapter=None if directory is None else _adapter_path(directory, adapters),
         template=_read_text(manifest, "template", library),
         system=_read_text(manifest, "system", library),
-        parameters=_read_json(manifest, "params", library) or {},
+        parameters=_read_json(manifest, "params", library) or _default_parameters(manifest),
         messages=tuple(_read_json(manifest, "messages", library) or ()),
         license=_read_text(manifest, "license", library),
     )
+
+
+def _default_parameters(manifest: Manifest) -> Mapping[str, Any]:
+    return BUNDLED_PARAMETERS if manifest.name == BUNDLED_NAME.display else {}
 
 
 def _find(text: str, library: Library) -> Manifest | None:

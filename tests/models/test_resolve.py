@@ -142,3 +142,7 @@ def test_what_is_on_disk_but_no_model_says_why(library: Library, tmp_path: Path)
         w.write_llama(tmp_path / "two" / f"{stem}.gguf")
     with pytest.raises(InvalidInput, match=r"several models: a\.gguf, b\.gguf"):
         resolve(str(tmp_path / "two"), library)
+
+
+def test_the_bundled_model_takes_the_likeliest_token_unless_asked_otherwise(tmp_path: Path) -> None:
+    assert resolve("pocket", Library(tmp_path)).parameters == {"temperature": 0.0}
