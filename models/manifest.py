@@ -5,6 +5,7 @@ Pure values and their JSON; the store puts them on disk.
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -28,6 +29,8 @@ Role = Literal[
 ]
 
 _SCHEMA = 1
+_ROLES = frozenset(get_args(Role))
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HINT = "Remove the model with `localllm rm` and pull it again."
 
 
@@ -121,8 +124,7 @@ def format_manifest(manifest: Manifest) -> str:
 
 def is_digest(text: str) -> bool:
     """`text` is "sha256:" and 64 lower-case hex digits."""
-    algorithm, _, digits = text.partition(":")
-    return algorithm == "sha256" and len(digits) == 64 and set(digits) <= set("0123456789abcdef")
+    return _DIGEST.fullmatch(text) is not None
 
 
 def _from_json(stored: dict[str, Any]) -> Manifest:
@@ -144,7 +146,7 @@ def _from_json(stored: dict[str, Any]) -> Manifest:
 
 def _layer_from_json(stored: dict[str, Any]) -> Layer:
     layer = Layer(**stored)
-    if layer.role not in get_args(Role):
+    if layer.role not in _ROLES:
         raise ValueError(f"layer role {layer.role!r}")
     if not is_digest(layer.digest):
         raise ValueError(f"layer digest {layer.digest!r}")

@@ -10,6 +10,7 @@ Readers take no lock: a manifest is replaced as a whole, and what it lists is th
 
 import builtins
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -19,10 +20,13 @@ from pathlib import Path
 from models.blobs import BlobStore
 from models.bundled import BUNDLED_NAME, BUNDLED_PATH, read_bundled
 from models.catalogue import find_entry, near_entries
-from models.disk import disk_errors, link_directory, locked, sync_directory, write_whole
+from models.disk import disk_errors, link_directory, locked
 from models.errors import InvalidInput, InvalidModelFile, NotFound
-from models.manifest import Layer, Manifest, format_manifest, parse_manifest
+from models.manifest import Layer, Manifest
+from models.manifest_files import ManifestFiles, read_if_whole, read_manifest
 from models.name import ModelName, near_names
+
+YOUNG_S = 3600.0
 
 
 class Library:
@@ -36,15 +40,15 @@ class Library:
         self.root = root
         self.blobs = BlobStore(root)
         self._bundled = bundled
-        self._manifest_dir = root / "manifests"
+        self._manifests = ManifestFiles(root / "manifests")
         self._lock = root / "lock"
 
     def list(self) -> list[Manifest]:
         """All models, newest first. A damaged manifest is left out; `find` says what is wrong."""
         found = []
-        for path in self._manifest_paths():
+        for path in self._manifests.paths():
             try:
-                found.append(_read(path))
+                found.append(read_manifest(path))
             except (FileNotFoundError, InvalidModelFile):
                 continue
         bundled = self._read_bundled()
@@ -62,7 +66,7 @@ class Library:
             return self._read_bundled()
         for path in self._existing_paths(name):
             with suppress(FileNotFoundError):
-                return _read(path)
+                return read_manifest(path)
         return None
 
     def get(self, name: ModelName) -> Manifest:
@@ -121,9 +125,8 @@ class Library:
         with self._changing():
             path = next(self._existing_paths(name), None)
             if path is not None:
-                manifest = _read_if_whole(path)
-                path.unlink()
-                self._remove_empty(path.parent)
+                manifest = read_if_whole(path)
+                self._manifests.remove(path)
                 return 0 if manifest is None else self._drop_unused(manifest)
         raise NotFound(f"model '{name.short}' not found", hint=self.hint_for(name))
 
@@ -134,6 +137,8 @@ class Library:
         contents cannot be told from garbage.
         """
         with self._changing():
+            self._manifests.sweep()
+            self._sweep_directories()
             return sum(map(self.blobs.remove, self._unused()))
 
     def unused(self) -> "builtins.list[str]":
@@ -190,51 +195,20 @@ class Library:
         name = ModelName.parse(manifest.name)
         _refuse_bundled(name, "cannot be replaced")
         self._check_layers(manifest)
-        path = self._existing_path(name) or self._path(name)
-        former = _read_if_whole(path)
+        path = self._manifests.find(name) or self._manifests.path(name)
+        former = read_if_whole(path)
         stored = replace(manifest, name=former.name if former else name.display)
-        write_whole(path, format_manifest(stored))
+        self._manifests.write(path, stored)
         if former is not None:
             self._drop_unused(former)
         return stored
 
-    def _path(self, name: ModelName) -> Path:
-        folder = self._manifest_dir / name.host / name.namespace / name.model
-        return folder / f"{name.tag}.json"
-
     def _existing_paths(self, name: ModelName) -> Iterator[Path]:
         """The files of what a name may mean, the exact one first."""
         for candidate in (name, name.as_hub()):
-            path = None if candidate is None else self._existing_path(candidate)
+            path = None if candidate is None else self._manifests.find(candidate)
             if path is not None:
                 yield path
-
-    def _existing_path(self, name: ModelName) -> Path | None:
-        """The file of this name in whatever case it was written."""
-        exact = self._path(name)
-        if exact.is_file():
-            return exact
-        found = [self._manifest_dir]
-        for part in exact.relative_to(self._manifest_dir).parts:
-            wanted = part.lower()
-            found = [
-                child
-                for folder in found
-                for child in _children(folder)
-                if child.name.lower() == wanted
-            ]
-        return min(found, default=None)
-
-    def _manifest_paths(self) -> Iterable[Path]:
-        folders = [self._manifest_dir]
-        for _ in range(3):
-            folders = [child for folder in folders for child in _children(folder)]
-        return (
-            path
-            for folder in folders
-            for path in _children(folder)
-            if path.suffix == ".json" and not path.name.startswith(".")
-        )
 
     def _check_layers(self, manifest: Manifest) -> None:
         if not manifest.layers:
@@ -255,33 +229,38 @@ class Library:
                 hint=hint,
             )
 
+    def _sweep_directories(self) -> None:
+        """Remove views that no model has; young ones may be a pull's that is about to end."""
+        views = self.root / "directories"
+        digests = {read_manifest(path).digest for path in self._manifests.paths()}
+        for view in views.iterdir() if views.is_dir() else ():
+            is_young = time.time() - view.lstat().st_mtime < YOUNG_S
+            if view.name not in digests and not is_young:
+                shutil.rmtree(view, ignore_errors=True)
+
     def _unused(self) -> "builtins.list[str]":
         used = self._used_digests()
         return [digest for digest in self.blobs.digests() if digest not in used]
 
     def _used_digests(self) -> set[str]:
         used = self.blobs.pinned_digests()
-        for path in self._manifest_paths():
-            used.update(layer.digest for layer in _read(path).layers)
+        for path in self._manifests.paths():
+            used.update(layer.digest for layer in read_manifest(path).layers)
         return used
 
     def _drop_unused(self, manifest: Manifest) -> int:
         """Remove what of `manifest` nobody else uses; nothing while a manifest is unreadable."""
         try:
             used = self._used_digests()
-            same = any(_read(path).digest == manifest.digest for path in self._manifest_paths())
+            same = any(
+                read_manifest(path).digest == manifest.digest for path in self._manifests.paths()
+            )
         except InvalidModelFile:
             return 0
         if not same:
             shutil.rmtree(self.root / "directories" / manifest.digest, ignore_errors=True)
         digests = {layer.digest for layer in manifest.layers}
         return sum(self.blobs.remove(digest) for digest in digests - used)
-
-    def _remove_empty(self, folder: Path) -> None:
-        while folder != self._manifest_dir and not any(folder.iterdir()):
-            folder.rmdir()
-            folder = folder.parent
-        sync_directory(folder)
 
 
 def _refuse_bundled(name: ModelName, what: str) -> None:
@@ -290,22 +269,3 @@ def _refuse_bundled(name: ModelName, what: str) -> None:
             f"'{name}' is the bundled model and {what}",
             hint="`localllm cp pocket NAME` makes a copy under a name of your own.",
         )
-
-
-def _children(folder: Path) -> list[Path]:
-    """What `folder` holds; nothing when another process has just removed it."""
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _read(path: Path) -> Manifest:
-    return parse_manifest(path.read_text(encoding="utf-8"), str(path))
-
-
-def _read_if_whole(path: Path) -> Manifest | None:
-    try:
-        return _read(path)
-    except (FileNotFoundError, InvalidModelFile):
-        return None
