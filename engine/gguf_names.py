@@ -30,7 +30,25 @@ _LAYER = {
     "ffn_down": "mlp.down_proj",
 }
 _NOT_WEIGHTS = frozenset({"rope_freqs.weight", "rope_factors_long.weight"})
-_INTERLEAVED = frozenset({"llama"})
+_OWN_NAMES = {
+    "gemma3": {
+        "post_attention_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm",
+    },
+    "olmo2": {
+        "post_attention_norm": "post_attention_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm",
+    },
+    "phi3": {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
+    "starcoder2": {"ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"},
+}
+"""Where an architecture's tensors go elsewhere than `_LAYER` says."""
+
+_NORMS_PLUS_ONE = frozenset({"gemma", "gemma3"})
+"""Architectures whose converter added the one that the network adds itself."""
+
+_INTERLEAVED = frozenset({"granite", "llama", "smollm3"})
 """Architectures whose query and key rows the converter put into pairs for rotation."""
 
 _LAYER_NAME = re.compile(r"blk\.(\d+)\.(.+)")
@@ -44,6 +62,8 @@ class Place:
     """In the network, such as "model.layers.0.self_attn.q_proj.weight"."""
     row_order: np.ndarray | None = None
     """int64 [rows]: row i of the parameter is row `row_order[i]` of the tensor. None: as it is."""
+    offset: float = 0.0
+    """To be added to every value; only norms have one."""
 
 
 def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
@@ -58,14 +78,17 @@ def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
         if name in _NOT_WEIGHTS:
             continue
         path = _path(name, architecture)
-        places[name] = Place(path, _row_order(path, config, architecture))
+        is_shifted = architecture in _NORMS_PLUS_ONE and name.endswith("norm.weight")
+        order = _row_order(path, config, architecture)
+        places[name] = Place(path, order, offset=-1.0 if is_shifted else 0.0)
     return places
 
 
 def _path(name: str, architecture: str) -> str:
     stem, _, kind = name.rpartition(".")
     match = _LAYER_NAME.fullmatch(stem)
-    path = _LAYER.get(match[2]) if match else _TOP.get(stem)
+    names = _LAYER | _OWN_NAMES.get(architecture, {})
+    path = names.get(match[2]) if match else _TOP.get(stem)
     if path is None or kind not in ("weight", "bias"):
         raise InvalidModelFile(f"the tensor {name!r} is not known in a {architecture} model")
     return f"model.layers.{int(match[1])}.{path}.{kind}" if match else f"{path}.{kind}"

@@ -156,6 +156,8 @@ def load_gguf_weights(
     formats: Counter[str] = Counter()
     small: dict[str, mx.array] = {}
     placed: set[str] = set()
+    if "output.weight" not in places and "lm_head" in network:
+        network.sanitize({})  # some families tie the head to the embedding only when they see this
     for name, place in places.items():
         tensor = gguf.tensors[name]
         module_path, _, kind = place.path.rpartition(".")
@@ -167,7 +169,7 @@ def load_gguf_weights(
             place_matrix(network, module_path, matrix)
             formats[tensor.quantization] += tensor.num_parameters
         else:
-            values = quantized.dequantize(matrix).reshape(tensor.shape)
+            values = quantized.dequantize(matrix).reshape(tensor.shape) + place.offset
             small[place.path] = values.astype(activation_dtype())
         placed.add(place.path)
     place_arrays(network, small)

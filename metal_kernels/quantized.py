@@ -122,6 +122,8 @@ def matmul(x: mx.array, w: QuantizedMatrix) -> mx.array:
     Metal the number of rows chooses the kernel, and with it the rounding.
     """
     assert x.shape[-1] == w.num_columns, f"{x.shape} @ [{w.num_rows}, {w.num_columns}]^T"
+    if x.size == 0:
+        return mx.zeros((*x.shape[:-1], w.num_rows), x.dtype)
     if backend() == "cpu":
         return cpu.matmul(x, w.storage)
     if isinstance(w.storage, mx.array):

@@ -143,3 +143,11 @@ def test_packed_matrices_grow_by_no_more_than_six_percent():
         blocks = random_blocks(name, 64, 1024)
         matrix = quantized.load_blocks(name, blocks, 1024)
         assert matrix.num_bytes <= 1.06 * blocks.nbytes, name
+
+
+@pytest.mark.parametrize("name", ["F16", "BF16", "F32"])
+def test_no_rows_give_no_rows(name: str) -> None:
+    size = {"F32": 4}.get(name, 2)
+    matrix = quantized.load_blocks(name, np.zeros((64, 256 * size), np.uint8), 256)
+    for num_rows in (16, 0, 1, 0):
+        assert quantized.matmul(mx.zeros((num_rows, 1, 256)), matrix).shape == (num_rows, 1, 64)
