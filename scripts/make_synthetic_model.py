@@ -126,10 +126,12 @@ def _q4_k_blocks(count: int, deviation: float, random: np.random.Generator) -> n
 
 
 def _q6_k_blocks(count: int, deviation: float, random: np.random.Generator) -> np.ndarray:
-    """Weight = d * scale * (q - 32), scales between 64 and 127."""
+    """Weight = d * scale * (q - 32), scales between 64 and 127 of either sign."""
     blocks = np.empty((count, 210), np.uint8)
     blocks[:, :192] = _random_bytes((count, 192), random)
-    blocks[:, 192:208] = 64 + (_random_bytes((count, 16), random) & 63)
+    scales = 64 + (_random_bytes((count, 16), random) & 63)
+    signs = _random_bytes((count, 16), random) & 1
+    blocks[:, 192:208] = np.where(signs, scales, 256 - scales.astype(np.int16)).astype(np.uint8)
     d = deviation / (math.sqrt(4095 / 12) * math.sqrt(np.mean(np.arange(64, 128) ** 2.0)))
     blocks[:, 208:] = np.array([d], np.float16).view(np.uint8)
     return blocks
