@@ -64,7 +64,7 @@ class CpuKernelsHook(BuildHookInterface[Any]):
             return
         package = Path(self.root) / _PACKAGE
         with tempfile.TemporaryDirectory(prefix="localllm-cpu-") as scratch:
-            target = package if version == "editable" else Path(self.directory) / "cpu"
+            target = package if version == "editable" else Path(self.root) / "build" / "wheel"
             target.mkdir(parents=True, exist_ok=True)
             try:
                 libraries = build_libraries(package / "cpu", target, Path(scratch))

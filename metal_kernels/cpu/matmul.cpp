@@ -42,7 +42,7 @@ void run_matmul(const Format& f, const uint8_t* weights, int num_rows, int num_c
   if (f.kind != Kind::Dense) {
     int64_t num_blocks = int64_t(num_inputs) * panel.num_supers;
     panel.planes = plane_scratch.get<int8_t>(num_blocks * 512 + 1024);  // AMX reads whole tiles
-    panel.info = info_scratch.get<BlockInfo>(num_blocks);
+    panel.info = info_scratch.get<BlockInfo>(num_blocks + kTileRows);
     parallel_ranges(num_inputs, grain, [&](int64_t begin, int64_t end) {
       k.quantize_rows(x, panel, int(begin), int(end));
     });

@@ -264,50 +264,72 @@ struct Grouped {
     }
   }
 
-  static void add_step(const int32_t* products, const Tile& tile, int step, int columns,
-                       const BlockInfo* info, int rows, float* sums) {
+  using Products = int32_t[2][256];
+
+  template <int First>
+  static void issue(const int8_t* x, int64_t plane, const int8_t* codes) {
+    tile_load<4>(x, 64);
+    tile_load<5>(x + plane, 64);
+    tile_load<6>(codes, 64);
+    tile_zero<First>();
+    tile_zero<First + 1>();
+    tile_dot<kUnsigned, First, 4, 6>();
+    tile_dot<kUnsigned, First + 1, 5, 6>();
+  }
+
+  template <int First>
+  static void store(Products& products) {
+    tile_store<First>(products[0], 64);
+    tile_store<First + 1>(products[1], 64);
+  }
+
+  // All 16 rows, so that the sums stay in registers; those past `rows` are never stored.
+  static inline void add(const Products& products, const Tile& tile, int step, int columns,
+                         const BlockInfo* info, __m512* sums) {
     __m512 scale = tile.scales[step], min = tile.mins[step];
-    for (int m = 0; m < rows; ++m) {
-      __m512i high = _mm512_slli_epi32(load64(products + m * 16), 8);
-      __m512i whole = _mm512_add_epi32(high, load64(products + 256 + m * 16));
-      __m512 sum = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(whole),
-                                   _mm512_load_ps(sums + m * 16));
+#pragma GCC unroll 16
+    for (int m = 0; m < 16; ++m) {
+      __m512i high = _mm512_slli_epi32(load64(products[0] + m * 16), 8);
+      __m512i whole = _mm512_add_epi32(high, load64(products[1] + m * 16));
+      sums[m] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(whole), sums[m]);
       if constexpr (Mins) {
-        float inputs = columns == 64 ? info[m].inputs64[step] : info[m].inputs32[step];
-        sum = _mm512_fmadd_ps(min, _mm512_set1_ps(inputs), sum);
+        const float* inputs = columns == 64 ? info[m].inputs64 : info[m].inputs32;
+        sums[m] = _mm512_fmadd_ps(min, _mm512_set1_ps(inputs[step]), sums[m]);
       }
-      _mm512_store_ps(sums + m * 16, sum);
     }
   }
 
+  // A step's tile instructions are issued, then the step before the last is added while the last
+  // one finishes and is stored: two sets of tile registers take turns.
   static void multiply_tile(const int8_t* x, const BlockInfo* info, int rows, const Tile& tile,
                             int columns, float* sums) {
-    alignas(64) static thread_local int32_t products[2][2][256];
-    alignas(64) float block_sums[256];
-    for (int m = 0; m < rows; ++m) _mm512_store_ps(block_sums + m * 16, _mm512_setzero_ps());
+    alignas(64) Products products[2];
+    __m512 block_sums[16];
+#pragma GCC unroll 16
+    for (int m = 0; m < 16; ++m) block_sums[m] = _mm512_setzero_ps();
     int64_t plane = int64_t(rows) * 256;
-    for (int s = 0; s <= tile.num_steps; ++s) {
+    auto inputs = [&](int s) {
+      return x + int64_t(s * columns / 64) * rows * 64 + s * columns % 64;
+    };
+    for (int s = 0; s < tile.num_steps + 2; ++s) {
       if (s < tile.num_steps) {
-        const int8_t* at = x + int64_t(s * columns / 64) * rows * 64 + s * columns % 64;
-        tile_load<4>(at, 64);
-        tile_load<5>(at + plane, 64);
-        tile_load<6>(tile.codes + s * columns * 16, 64);
-        tile_zero<0>();
-        tile_zero<1>();
-        tile_dot<kUnsigned, 0, 4, 6>();
-        tile_dot<kUnsigned, 1, 5, 6>();
+        const int8_t* codes = tile.codes + s * columns * 16;
+        if (s % 2 == 0) issue<0>(inputs(s), plane, codes);
+        else issue<2>(inputs(s), plane, codes);
       }
-      if (s > 0)
-        add_step(products[(s - 1) & 1][0], tile, s - 1, columns, info, rows, block_sums);
-      if (s < tile.num_steps) {
-        tile_store<0>(products[s & 1][0], 64);
-        tile_store<1>(products[s & 1][1], 64);
+      if (s >= 2) add(products[s % 2], tile, s - 2, columns, info, block_sums);
+      if (s >= 1 && s <= tile.num_steps) {
+        if (s % 2 == 1) store<0>(products[1 - s % 2]);
+        else store<2>(products[1 - s % 2]);
       }
     }
-    for (int m = 0; m < rows; ++m)
-      _mm512_store_ps(sums + m * 16, _mm512_fmadd_ps(_mm512_set1_ps(info[m].scale),
-                                                     _mm512_load_ps(block_sums + m * 16),
-                                                     _mm512_load_ps(sums + m * 16)));
+#pragma GCC unroll 16
+    for (int m = 0; m < 16; ++m) {
+      if (m >= rows) break;
+      __m512 total = _mm512_load_ps(sums + m * 16);
+      _mm512_store_ps(sums + m * 16,
+                      _mm512_fmadd_ps(_mm512_set1_ps(info[m].scale), block_sums[m], total));
+    }
   }
 
   static void multiply(const MatmulJob& job, const Tile* tiles, int num_tiles, int super,
