@@ -172,7 +172,9 @@ def _make_engine(
 
     def make_matcher(grammar: Grammar) -> GrammarMatcher:
         nonlocal vocabulary
-        vocabulary = vocabulary or make_grammar_vocabulary(loaded.tokenizer)
+        vocabulary = vocabulary or make_grammar_vocabulary(
+            loaded.tokenizer, loaded.config.get("vocab_size")
+        )
         return GrammarMatcher(grammar, vocabulary)
 
     return Engine(
