@@ -25,7 +25,10 @@ __all__ = [
 
 try:
     from metal_kernels import _cpu as cpu
-except ImportError as error:
+
+    # Built for another MLX it would load, and then refuse every array.
+    cpu.swiglu(mx.zeros(1), mx.zeros(1))
+except (ImportError, TypeError) as error:
     cpu = None  # type: ignore[assignment]
     _import_error = str(error)
 else:

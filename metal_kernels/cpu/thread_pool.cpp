@@ -32,6 +32,14 @@ int num_physical_cores() {
   return std::max<int>(1, int(cores.size()));
 }
 
+// What a container's quota allows, rounded up; a large number where there is none.
+int num_allowed_by_quota() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  int64_t quota = 0, period = 0;
+  if (!(file >> quota >> period) || quota <= 0 || period <= 0) return 1 << 16;
+  return int((quota + period - 1) / period);
+}
+
 void pause_cpu() { __builtin_ia32_pause(); }
 
 }  // namespace
@@ -43,7 +51,7 @@ ThreadPool& ThreadPool::instance() {
 }
 
 ThreadPool::ThreadPool() {
-  num_threads_ = num_physical_cores();
+  num_threads_ = std::min(num_physical_cores(), num_allowed_by_quota());
   start_workers();
   // A forked child has none of the parent's threads.
   pthread_atfork(nullptr, nullptr, [] {
