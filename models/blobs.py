@@ -4,6 +4,7 @@
     partial/<hex or oid>            a download under way, with its `.progress` and `.lock`
     pins/<random>                   the digests that a running pull or create still needs
     oids/<git oid>                  the digest of a small file that the Hub names by git's sha1
+    references.lock                 held while a content becomes a reference, or an original goes
 
 A digest that somebody has pinned is never removed, so a pull may finish one file, wait for the
 next and only then point a name at both. The pin's file is locked while its owner lives: what a
@@ -73,6 +74,7 @@ class BlobStore:
         self._blob_dir = root / "blobs"
         self._pin_dir = root / "pins"
         self._oid_dir = root / "oids"
+        self._reference_lock = root / "references.lock"
 
     def path(self, digest: str) -> Path:
         """Where the content of `digest` is or would be."""
@@ -104,15 +106,18 @@ class BlobStore:
         self._put(digest, lambda aside: os.link(source.resolve(), aside))
 
     def add_reference(self, source: Path, digest: str) -> None:
-        """Use a verified file where it is, by symbolic link; it vanishes when its owner goes."""
-        target = self.path(digest)
-        with disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.is_file():
-                target.unlink(missing_ok=True)
-                with suppress(FileExistsError):  # another process was first
-                    target.symlink_to(source.resolve())
-                sync_directory(target.parent)
+        """Use a file just verified where it is, by symbolic link; it vanishes with its owner.
+
+        A former reference gives way, since its file may have changed; a content of our own stays.
+        """
+        with locked(self._reference_lock), disk_errors(self.path(digest)):
+            self._put(digest, lambda aside: aside.symlink_to(source.resolve()))
+
+    def remove_original(self, original: Path, digest: str) -> None:
+        """Drop a file whose content is here under `digest` and not by reference."""
+        with locked(self._reference_lock), disk_errors(original):
+            if not self.path(digest).is_symlink() and self.has(digest):
+                original.unlink(missing_ok=True)
 
     def write(
         self,
@@ -143,7 +148,7 @@ class BlobStore:
             if expected not in (None, digest):
                 raise InvalidInput(f'digest mismatch, expected "{expected}", got "{digest}"')
             pin(digest)
-            if not self.has(digest) or (clone_of is not None and self.path(digest).is_symlink()):
+            if not self.has(digest) or self.path(digest).is_symlink():
                 self.adopt(aside, digest)
         return digest, size_bytes
 
@@ -253,5 +258,6 @@ class BlobStore:
                 if orphaned:
                     pin.unlink(missing_ok=True)
                 else:
-                    found.update(pin.read_text().split())
+                    with suppress(FileNotFoundError):  # its owner has just ended
+                        found.update(pin.read_text().split())
         return found

@@ -87,10 +87,15 @@ class Fetcher:
     def _find(self, file: HubFile) -> str | None:
         """The digest if the content is in the store; pinned, so that it stays."""
         digest = f"sha256:{file.sha256}" if file.sha256 else self.blobs.find_oid(file.git_oid)
-        if digest is None or not self.blobs.has(digest):
+        if digest is None or not self._is_whole(digest, file):
             return None
         self.pin(digest)
-        return digest if self.blobs.has(digest) else None
+        return digest if self._is_whole(digest, file) else None
+
+    def _is_whole(self, digest: str, file: HubFile) -> bool:
+        """Stored, and of the right size: what is used in place may have changed there."""
+        path = self.blobs.path(digest)
+        return path.is_file() and path.stat().st_size == file.size_bytes
 
     def _fetch_alone(self, file: HubFile) -> str:
         """Fetch while holding the file's lock."""

@@ -4,7 +4,6 @@ Whatever the way, every file is read once and its digest becomes its name; the f
 leads to is the one that was read.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -151,8 +150,6 @@ def _link(path: Path, digest: str, library: Library, *, may_copy: bool) -> None:
 
 def _remove_moved(path: Path, layer: Layer, was: Fingerprint, library: Library) -> None:
     """Drop the original, if it is what was read and the content is here without it."""
-    blob = library.blobs.path(layer.digest)
-    is_kept = not blob.is_symlink() and blob.stat().st_size == layer.size_bytes
     with suppress(FileNotFoundError):
-        if is_kept and Fingerprint.of(path) == was:
-            os.unlink(path)  # noqa: PTH108  # one call, so that tests can stop it
+        if Fingerprint.of(path) == was:
+            library.blobs.remove_original(path, layer.digest)

@@ -79,6 +79,22 @@ def find_lm_studio_models(root: Path) -> tuple[list[LocalModel], list[str]]:
     return found, problems
 
 
+def find_owner(name: ModelName, places: Places) -> Place | None:
+    """Who seems to have a model of this name, judged by one look at where it would be."""
+    hub = name if name.is_hub else name.as_hub()
+    tail = (name.host, name.namespace, name.model, name.tag)
+    if any(root.joinpath("manifests", *tail).is_file() for root in places.ollama):
+        return "ollama"
+    if hub is None:
+        return None
+    folder = f"models--{hub.namespace}--{hub.model}"
+    if any(_snapshot(root / folder) is not None for root in places.huggingface):
+        return "huggingface"
+    if any((root / hub.namespace / hub.model).is_dir() for root in places.lmstudio):
+        return "lmstudio"
+    return None
+
+
 def _snapshot(folder: Path) -> Path | None:
     """The directory of `main`, else of the revision that was fetched last."""
     snapshots = folder / "snapshots"

@@ -9,6 +9,7 @@ Readers take no lock: a manifest is replaced as a whole, and what it lists is th
 """
 
 import builtins
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -89,6 +90,9 @@ class Library:
         else:
             listed = near_entries(name.short)
             can = f"`localllm pull {listed[0] if listed else 'ORG/REPO'}` fetches one like it"
+        owner = _find_owner(name)
+        if owner is not None:
+            can = f"{owner} has it: `localllm import {name.short}` uses it in place; {can}"
         return f"{meant}{can}; `localllm list` shows what is here."
 
     def write(self, manifest: Manifest) -> Manifest:
@@ -261,6 +265,16 @@ class Library:
             shutil.rmtree(self.root / "directories" / manifest.digest, ignore_errors=True)
         digests = {layer.digest for layer in manifest.layers}
         return sum(self.blobs.remove(digest) for digest in digests - used)
+
+
+def _find_owner(name: ModelName) -> str | None:
+    """The other program on this machine that has a model of this name."""
+    from models.places import find_places
+    from models.scan import find_owner
+
+    titles = {"huggingface": "The Hugging Face cache", "ollama": "Ollama", "lmstudio": "LM Studio"}
+    owner = find_owner(name, find_places(os.environ, Path.home()))
+    return None if owner is None else titles[owner]
 
 
 def _refuse_bundled(name: ModelName, what: str) -> None:

@@ -44,14 +44,18 @@ COMMANDS = {
 """Each command and the module of `app.cli` that holds it; read in the order of `localllm -h`."""
 
 OTHER_TOOLS_SAY = {
+    "add": "import",
     "delete": "rm",
     "download": "pull",
+    "du": "df",
+    "find": "search",
     "generate": "run",
     "info": "show",
     "load": "run",
     "lora": "finetune",
     "ls": "list",
     "models": "list",
+    "prune": "df",
     "remove": "rm",
     "server": "serve",
     "start": "serve",

@@ -49,15 +49,18 @@ def _arm(step: int) -> None:
 
     for name in STEPS:
         setattr(os, name, counted(getattr(os, name)))
+    _arm_open(count)
+
+
+def _arm_open(count: Callable[[], None]) -> None:
     real_open, real_os_open = io.open, os.open
 
     def open_counted(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        writes = bool(set(mode) & set("wxa+"))
-        if writes:
-            count()
+        if not set(mode) & set("wxa+"):
+            return real_open(file, mode, *arguments, **options)
+        count()
         opened = real_open(file, mode, *arguments, **options)
-        if writes:
-            count()  # there, and empty
+        count()  # there, and empty
         return opened
 
     def os_open_counted(path: Any, flags: int, *arguments: Any, **options: Any) -> int:

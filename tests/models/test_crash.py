@@ -107,7 +107,7 @@ def check(library: Library, folder: Path, act: str) -> None:
 
 def leftovers(library: Library) -> list[Path]:
     """What should not be there once all is tidied up."""
-    kept = {"lock", "bundled.json"}
+    kept = {"lock", "references.lock", "bundled.json"}
     return [
         path
         for path in library.root.rglob("*")

@@ -221,3 +221,34 @@ def test_a_reference_whose_file_has_gone_says_where_it_was(
 def test_a_file_name_becomes_a_library_name(stem: str, name: str) -> None:
     assert name_of(stem) == name
     assert ModelName.parse(name).display == name
+
+
+def test_a_second_import_does_not_trust_a_file_that_changed_after_the_first(
+    library: Library, tmp_path: Path
+) -> None:
+    path = w.write_llama(tmp_path / "m.gguf")
+    content = path.read_bytes()
+    take(model_at(path), library)
+    w.write_llama(path, seed=1)
+    (tmp_path / "again.gguf").write_bytes(content)
+    take(model_at(tmp_path / "again.gguf"), library)
+    assert resolve("again", library).paths[0].read_bytes() == content
+    check_integrity(library)
+
+
+def test_a_content_of_our_own_never_becomes_a_reference(library: Library, tmp_path: Path) -> None:
+    path = w.write_llama(tmp_path / "m.gguf")
+    digest, _ = library.blobs.write([path.read_bytes()])
+    take(model_at(path), library)
+    assert not library.blobs.path(digest).is_symlink()
+    library.blobs.add_reference(path, digest)
+    assert not library.blobs.path(digest).is_symlink()
+
+
+def test_an_original_is_not_removed_while_its_content_is_only_a_reference(
+    library: Library, tmp_path: Path
+) -> None:
+    path = w.write_llama(tmp_path / "m.gguf")
+    manifest = take(model_at(path), library)
+    library.blobs.remove_original(path, manifest.layers[0].digest)
+    assert path.exists()

@@ -270,3 +270,16 @@ def test_memory_decides_the_quantization_and_it_is_said(
     events = run(hub, library, "org/two:Q4_K_M")
     assert stored(library, "org/two:q4_k_m") == large
     assert any("are much for this machine's" in event.status for event in events)
+
+
+def test_a_file_in_place_that_was_cut_short_is_fetched(
+    hub: FakeHub, library: Library, content: bytes, tmp_path: Path
+) -> None:
+    assert hub.repos
+    (tmp_path / "own.gguf").write_bytes(content)
+    library.blobs.add_reference(tmp_path / "own.gguf", f"sha256:{sha256(content)}")
+    (tmp_path / "own.gguf").write_bytes(content[:100])
+    run(hub, library)
+    assert stored(library) == content
+    assert (tmp_path / "own.gguf").read_bytes() == content[:100]
+    check_integrity(library)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from models.manifest import Source
+from models.name import ModelName
 from models.ollama_store import find_ollama_models
 from models.places import Places, find_places
 from models.scan import find_cached_models, find_lm_studio_models, scan
+from models.store import Library
 from models.template import is_go_template
 from tests.models import gguf_writer as w
 from tests.models.layouts import COMMIT, add_cached_repo, add_lm_studio_model, add_ollama_model
@@ -180,3 +182,20 @@ def test_a_scan_covers_all_places(tmp_path: Path) -> None:
 )
 def test_go_templates_are_told_from_jinja(text: str, expected: bool) -> None:
     assert is_go_template(text) is expected
+
+
+def test_an_unknown_name_that_another_program_has_is_told(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "OLLAMA_MODELS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    add_ollama_model(tmp_path / ".ollama/models", "library/llama3.2:1b", {"model": GGUF})
+    add_cached_repo(tmp_path / ".cache/huggingface/hub", "org/T", {"T-Q8_0.gguf": GGUF})
+    add_lm_studio_model(tmp_path / ".lmstudio/models", "pub/T", {"T-Q6_K.gguf": GGUF})
+    for text, owner in (
+        ("llama3.2:1b", "Ollama"), ("org/T", "The Hugging Face cache"), ("pub/T", "LM Studio"),
+    ):  # fmt: skip
+        hint = library.hint_for(ModelName.parse(text))
+        assert f"{owner} has it: `localllm import {text}` uses it in place" in hint
+    assert "has it" not in library.hint_for(ModelName.parse("llama3.2:3b"))
