@@ -180,6 +180,9 @@ class WorkerEngine:
 
     def _advance(self, output: StepOutput, writing: Writing) -> list[Event]:
         request_id, reason, stats = output.request_id, output.finish_reason, output.stats
+        if output.error is not None:
+            del self._writing[request_id]
+            return [Failed.of(output.error, request_id)]
         events: list[Event] = []
         if output.prompt_logprobs:
             events.append(self._read(output, writing))

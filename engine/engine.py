@@ -18,7 +18,7 @@ from engine.sampler import Logits, sample, token_logprob
 from engine.scheduler import SampledTokens, ScheduledSequence, Scheduler, SchedulerLimits
 from engine.sequence import Sequence
 from engine.speculative import NgramProposer
-from models.errors import InvalidInput
+from models.errors import InvalidInput, UserError
 
 if TYPE_CHECKING:
     from engine.model_runner import ModelRunner
@@ -186,7 +186,10 @@ class Engine:
                 continue
             scored = _score_prompt(item, rows)
             num_sampled = 1 + len(item.draft_token_ids) if item.samples else 0
-            sampled = self._verify(item, rows[len(rows) - num_sampled :])
+            try:
+                sampled = self._verify(item, rows[len(rows) - num_sampled :])
+            except UserError as error:  # a grammar that cannot go on is one request's trouble
+                sampled = SampledTokens((), error=error)
             chosen[item.sequence.request.id] = replace(sampled, prompt_logprobs=scored)
         return chosen
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.errors import InvalidInput
+from models.errors import InvalidInput, UserError
 
-FinishReason = Literal["stop", "length", "abort"]
-"""`stop`: an end token or a stop string; `length`: max_tokens or the context is used up."""
+FinishReason = Literal["stop", "length", "abort", "error"]
+"""`stop`: an end token or a stop string; `length`: max_tokens or the context is used up; `error`:
+this request cannot go on, others can."""
 
 GrammarKind = Literal["json", "json_schema", "regex", "lark"]
 
@@ -118,3 +119,5 @@ class StepOutput:
     finish_reason: FinishReason | None = None
     stats: RequestStats | None = None
     """Given with `finish_reason`."""
+    error: UserError | None = None
+    """Given with the reason `error`."""

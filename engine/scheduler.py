@@ -14,6 +14,7 @@ from engine.block_tables import BlockTables
 from engine.prefix_cache import num_common
 from engine.request import FinishReason, StepOutput, TokenLogprob
 from engine.sequence import Sequence, Status
+from models.errors import UserError
 
 PRIORITY_STEP_S = 30.0
 """A request of priority n waits as if it had come n times this much later, so none starves."""
@@ -81,6 +82,8 @@ class SampledTokens:
     grammar_finished: bool = False
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
     """Of the prompt's tokens that follow this step's rows, when asked for."""
+    error: UserError | None = None
+    """Why no token could be chosen; the request ends."""
 
 
 class Scheduler:
@@ -210,6 +213,8 @@ class Scheduler:
 
     def _accept(self, item: ScheduledSequence, sampled: SampledTokens) -> StepOutput:
         sequence = item.sequence
+        if sampled.error is not None:
+            return replace(self._finish(sequence, "error", release=False), error=sampled.error)
         if sequence.first_token_s is None:
             sequence.first_token_s = time.monotonic()
         token_ids, reason = self._until_stop(sequence, sampled)

@@ -2,14 +2,16 @@
 
 import random
 
+import numpy as np
 import pytest
 from fake_runner import FakeRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from engine.block_pool import BlockPool
-from engine.engine import Engine
-from engine.request import Request, SamplingParams, StepOutput
+from engine.engine import Engine, Matcher
+from engine.request import Grammar, Request, SamplingParams, StepOutput
 from engine.scheduler import SchedulerLimits
 from models.errors import InvalidInput
 
@@ -17,7 +19,11 @@ EOS = 6
 
 
 def make_engine(
-    num_blocks: int = 64, block_size: int = 4, eos: frozenset[int] = frozenset({EOS}), **limits: int
+    num_blocks: int = 64,
+    block_size: int = 4,
+    eos: frozenset[int] = frozenset({EOS}),
+    matcher: Matcher | None = None,
+    **limits: int,
 ) -> Engine:
     limits.setdefault("max_context_tokens", 120)
     pool = BlockPool(num_blocks, block_size)
@@ -26,7 +32,7 @@ def make_engine(
         pool,
         SchedulerLimits(**limits),
         eos_token_ids=eos,
-        make_matcher=lambda grammar: pytest.fail(f"no grammar here: {grammar}"),
+        make_matcher=lambda grammar: matcher or pytest.fail(f"no grammar here: {grammar}"),
     )
 
 
@@ -149,6 +155,27 @@ def test_an_aborted_request_frees_its_blocks_at_once() -> None:
     assert not engine.has_unfinished
     engine.check_integrity()
     assert engine.abort("a") is None
+
+
+class StuckMatcher:
+    is_finished = False
+
+    def allowed(self) -> NDArray[np.bool_]:
+        raise InvalidInput("the grammar cannot go on")
+
+    def accept(self, token_id: int) -> None:
+        pytest.fail(f"{token_id} was chosen")
+
+
+def test_a_grammar_that_cannot_go_on_ends_its_own_request_only() -> None:
+    engine = make_engine(matcher=StuckMatcher())
+    params = SamplingParams(max_tokens=5, ignore_eos=True)
+    engine.add_request(Request("stuck", (1, 2), params, grammar=Grammar("json")))
+    engine.add_request(Request("free", (3, 4), params))
+    outputs = run(engine)
+    assert text(outputs["stuck"]) == ([], "error")
+    assert "cannot go on" in str(outputs["stuck"][-1].error)
+    assert len(text(outputs["free"])[0]) == 5
 
 
 def test_generation_ends_at_the_end_of_the_context() -> None:
