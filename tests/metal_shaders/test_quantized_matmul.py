@@ -20,11 +20,13 @@ SMALL_BLOCKS = [name for name in QUANTIZATIONS if FORMATS[name].values == 32]
 
 
 def variants(row_counts):
-    """Formats, types and rows of x: each format in every type, Q4_K in all combinations."""
+    """Formats, types and rows of x: Q4_K in all combinations, the others mostly in float16."""
     return [
         (quantization, dtype, num_x)
         for quantization, dtype, num_x in product(QUANTIZATIONS, TOLERANCE, row_counts)
-        if quantization == "Q4_K" or dtype == mx.float16 or num_x == row_counts[1]
+        if quantization == "Q4_K"
+        or dtype == mx.float16
+        or (dtype == mx.bfloat16 and num_x == row_counts[1])
     ]
 
 

@@ -45,25 +45,37 @@ def _foundation() -> str:
     return "".join(texts) + COMPILER + " ".join(FLAGS)
 
 
-def compile_shared(source: str, *extra_flags: str) -> Path:
-    """The shared object of one C++ text, built unless the cache holds it."""
-    key = hashlib.sha256((_foundation() + source + " ".join(extra_flags)).encode()).hexdigest()[:24]
-    target = cache_dir() / f"{key}.so"
+def _digest(text: str) -> str:
+    return hashlib.sha256((_foundation() + text).encode()).hexdigest()[:24]
+
+
+def _compile(source: str, target: Path, *options: str) -> None:
+    """Build `target` unless it is there; another process may be building it as well."""
     if target.exists():
-        return target
+        return
+    target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
-        text = Path(scratch) / "kernel.cpp"
+        text, built = Path(scratch) / "kernel.cpp", Path(scratch) / "built"
         text.write_text(source)
-        built = Path(scratch) / "kernel.so"
-        run = subprocess.run(
-            [COMPILER, *FLAGS, *extra_flags, str(text), "-o", str(built)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [COMPILER, *options, *FLAGS, str(text), "-o", str(built)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
             raise BuildError(run.stderr)
-        built.replace(target)  # atomic: another process may be building the same text
+        built.replace(target)
+
+
+@functools.cache
+def _precompiled_dir() -> Path:
+    """A directory for `-I` with msl.h as the compiler keeps it, which saves a third of the time."""
+    folder = cache_dir() / _digest("header")
+    _compile((HERE / "msl.h").read_text(), folder / "msl.h.gch", "-x", "c++-header", "-w")
+    return folder
+
+
+def compile_shared(source: str) -> Path:
+    """The shared object of one C++ text, built unless the cache holds it."""
+    target = cache_dir() / f"{_digest(source)}.so"
+    _compile(source, target, f"-I{_precompiled_dir()}")
     return target
 
 
