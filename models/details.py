@@ -199,6 +199,8 @@ def _mlx_metadata(architecture: str, config: Mapping[str, Any]) -> dict[str, Any
         "feed_forward_length": "intermediate_size",
         "attention.head_count": "num_attention_heads",
         "attention.head_count_kv": "num_key_value_heads",
+        "attention.key_length": "head_dim",
+        "attention.value_length": "head_dim",
         "vocab_size": "vocab_size",
     }
     found = {f"{architecture}.{key}": config[name] for key, name in names.items() if name in config}

@@ -1,7 +1,9 @@
 """Whether a model's weights fit into this machine's memory, with room for a conversation."""
 
 import os
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 Fit = Literal["fits", "tight", "too large"]
 
@@ -11,6 +13,8 @@ COMFORTABLE_SHARE = 0.6
 _LARGEST_SHARE = 0.8
 _CONVERSATION_BYTES = 768 << 20
 """For a step's activations and the cache of a few thousand tokens."""
+
+_STEP_BYTES = 256 << 20
 
 
 def total_memory_bytes() -> int:
@@ -36,3 +40,58 @@ def rate_fit(weight_bytes: int, memory_bytes: int) -> Fit:
     if weight_bytes <= weight_budget_bytes(memory_bytes):
         return "fits"
     return "tight" if weight_bytes <= memory_bytes * _LARGEST_SHARE else "too large"
+
+
+@dataclass(frozen=True)
+class ContextFit:
+    """How long conversations may be. `token_bytes`: of the cache, for one token; 0 if unknown.
+
+    `comfortable_tokens` is at most `trained_tokens`, and 0 where not even the weights fit.
+    """
+
+    weight_bytes: int
+    token_bytes: int
+    trained_tokens: int
+    comfortable_tokens: int
+    fit: Fit
+
+
+def fit_context(weight_bytes: int, metadata: Mapping[str, Any], memory_bytes: int) -> ContextFit:
+    """What a model of these weights, with GGUF's keys as metadata, can do in this memory."""
+    architecture = metadata.get("general.architecture", "")
+    trained_tokens = _whole(metadata.get(f"{architecture}.context_length"))
+    token_bytes = cache_token_bytes(metadata)
+    room_bytes = int(memory_bytes * COMFORTABLE_SHARE) - weight_bytes - _STEP_BYTES
+    tokens = max(room_bytes, 0) // token_bytes if token_bytes else 0
+    return ContextFit(
+        weight_bytes,
+        token_bytes,
+        trained_tokens,
+        min(tokens, trained_tokens) if trained_tokens else tokens,
+        rate_fit(weight_bytes, memory_bytes),
+    )
+
+
+def cache_token_bytes(metadata: Mapping[str, Any]) -> int:
+    """Bytes of keys and values that one token takes in 16 bits; 0 where metadata do not say.
+
+    Layers that attend to a window only, or do not attend at all, count as if they attended to
+    everything: it is an upper bound.
+    """
+    prefix = metadata.get("general.architecture", "")
+    layers = _whole(metadata.get(f"{prefix}.block_count"))
+    heads = _whole(metadata.get(f"{prefix}.attention.head_count"))
+    kv_heads = metadata.get(f"{prefix}.attention.head_count_kv", heads)
+    width = _whole(metadata.get(f"{prefix}.embedding_length"))
+    key_size = _whole(metadata.get(f"{prefix}.attention.key_length")) or width // max(heads, 1)
+    value_size = _whole(metadata.get(f"{prefix}.attention.value_length")) or key_size
+    total = sum(map(int, kv_heads)) if _is_array(kv_heads) else _whole(kv_heads) * layers
+    return total * (key_size + value_size) * 2
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, list | tuple) or hasattr(value, "tolist")
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -25,6 +25,7 @@ COMMANDS = {
     "update": "search",
     "list": "library",
     "show": "show",
+    "fit": "fit",
     "cp": "library",
     "rm": "library",
     "import": "importing",
