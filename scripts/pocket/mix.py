@@ -32,11 +32,11 @@ SKILLS: dict[str, Skill] = {
 WEIGHTS = {
     "help": 22,
     "talk": 7,
-    "unknown": 6,
+    "unknown": 10,
     "memory": 10,
     "copying": 24,
     "extraction": 14,
-    "tools": 18,
+    "tools": 20,
     "arithmetic": 18,
     "style": 10,
 }

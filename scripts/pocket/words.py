@@ -1,6 +1,7 @@
 """Word lists and made-up words, numbers and code that the skills fill into their phrasings."""
 
 import random
+from collections.abc import Sequence
 
 from scripts.pocket.dialogue import Split, draw, pick
 
@@ -120,7 +121,7 @@ def city(rng: random.Random, split: Split) -> str:
     return new_name(rng, split) if is_made_up(rng, split) else pick(rng, CITIES, split)
 
 
-def one_of(rng: random.Random, items: list[str], split: Split) -> str:
+def one_of(rng: random.Random, items: Sequence[str], split: Split) -> str:
     """A word of the list, or a made-up one in its place."""
     return new_word(rng, split) if is_made_up(rng, split) else pick(rng, items, split)
 

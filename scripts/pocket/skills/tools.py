@@ -13,6 +13,7 @@ from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, pick, u
 from scripts.pocket.skills import tool_kinds
 from scripts.pocket.skills.tool_kinds import Kind, Parameter
 
+MADE_UP_NAMES = 0.35
 NONE_FITS = "None of my tools can do that."
 TWO = (
     "{a} And {b}",
@@ -96,6 +97,8 @@ def make_tool(rng: random.Random, split: Split, kind: Kind) -> Tool:
         nouns["noun"] = words.new_word(rng, split)
     slug = {k: v.replace(" ", "_") for k, v in nouns.items()}
     name = pick(rng, kind.names, split).format(**slug)
+    if split == "train" and rng.random() < MADE_UP_NAMES:
+        name = "_".join(made_up_part(rng) for _ in range(rng.choice((1, 2, 2))))
     if rng.random() < 0.15:
         head, *rest = name.split("_")
         name = head + "".join(part.capitalize() for part in rest)
@@ -104,9 +107,16 @@ def make_tool(rng: random.Random, split: Split, kind: Kind) -> Tool:
     return Tool(kind, name, description, parameters, nouns)
 
 
+def made_up_part(rng: random.Random) -> str:
+    """Part of a name that says nothing: it has to be read, not known."""
+    return rng.choice(words.COMMON) if rng.random() < 0.6 else words.new_word(rng, "train")
+
+
 def draw_parameter(rng: random.Random, split: Split, p: Parameter) -> Parameter:
-    name = pick(rng, p.names, split)
-    description = rng.choice((p.description, p.description, ""))
+    is_made_up = split == "train" and rng.random() < MADE_UP_NAMES
+    name = made_up_part(rng) if is_made_up else pick(rng, p.names, split)
+    is_told = is_made_up or rng.random() < 0.7
+    description = p.description if is_told else ""
     choices = tuple(rng.sample(p.choices, rng.randint(2, len(p.choices)))) if p.choices else ()
     return replace(p, name=name, description=description, choices=choices)
 
@@ -131,7 +141,10 @@ def calls(*made: Message) -> Message:
 def draw_tools(rng: random.Random, split: Split) -> list[Tool]:
     kinds = rng.sample(tool_kinds.KINDS, rng.choice((1, 2, 2, 3, 3, 4)))
     tools = [make_tool(rng, split, kind) for kind in kinds]
-    return tools if len({t.name for t in tools}) == len(tools) else draw_tools(rng, split)
+    names = [t.name for t in tools]
+    parameters = [[p.name for p in t.parameters] for t in tools]
+    is_clear = all(len(set(x)) == len(x) for x in (names, *parameters))
+    return tools if is_clear else draw_tools(rng, split)
 
 
 def result_turn(

@@ -1,6 +1,7 @@
 """The honest answer to what a model of this size cannot know or do."""
 
 import random
+from collections.abc import Sequence
 
 from scripts.pocket import words
 from scripts.pocket.dialogue import Dialogue, Split, assistant, pick, user
@@ -248,33 +249,72 @@ QUESTIONS = (
     "How many bones does a human have?",
     "What is the speed of light?",
     "Who invented the telephone?",
+    "Who was the first person to find {topic}?",
+    "When did {item}s become popular?",
+    "Since when do people know {topic}?",
+    "What year did {topic} start?",
+    "How do I build a {item}?",
+    "Which {food} is the best?",
+    "Program something in {tongue}.",
+    "I want a program in {tongue} that {program}.",
+    "Is {place} bigger than {place2}?",
+    "What is the {item} of {name} {last}?",
+    "Do you know {name} {last}?",
+    "Did {name} {last} ever live in {place}?",
+    "Where does {food} come from?",
+    "How much does a {item} cost in {place}?",
+    "Why do {animal}s sleep?",
+    "How many {animal}s are there in {place}?",
+    "What is {last}?",
+    "Tell me a fact about {animal}s.",
+    "What happened to {name} {last}?",
+    "Which language do people speak in {place}?",
+    "Name three rivers in {place}.",
+    "List five famous {job}s.",
+    "Review my {work}, please.",
+    "Could you check this {tongue} code?",
+    "Is {topic} dangerous?",
+    "Should I buy a {item}?",
+    "What do you think about {topic}?",
+    "How old is {name} {last}?",
+    "Invent a {work} on {topic}.",
+    "Rewrite this {work} for me.",
 )
 LANGUAGES = "French German Spanish Italian Dutch Polish Greek Russian Turkish Arabic Chinese Japanese Korean Hindi Latin".split()
 
 
+OPENINGS = ("Please: ", "Hi! ", "Hello, ", "Tell me, ", "Can you help me? ", "I wonder: ")
+
+
+def fillers(rng: random.Random, split: Split) -> dict[str, str]:
+    """A word for every slot; made-up ones teach that an unfamiliar matter is an unknown one."""
+    lists: dict[str, Sequence[str]] = {
+        "place": PLACES,
+        "place2": PLACES,
+        "topic": TOPICS,
+        "topic2": TOPICS,
+        "work": WORKS,
+        "item": words.ITEMS,
+        "animal": words.ANIMALS,
+        "tongue": TONGUES,
+        "language": LANGUAGES,
+        "food": words.FOODS,
+        "job": words.JOBS,
+    }
+    filled = {slot: words.one_of(rng, items, split) for slot, items in lists.items()}
+    return filled | {
+        "program": pick(rng, PROGRAMS, split),
+        "name": words.person(rng, split),
+        "last": words.new_name(rng, split),
+        "year": str(rng.randint(1500, 2026)),
+        "n": str(rng.randint(1, 99)),
+    }
+
+
 def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
-    question = pick(rng, QUESTIONS, split).format(
-        place=pick(rng, PLACES, split),
-        place2=pick(rng, PLACES, split),
-        topic=pick(rng, TOPICS, split),
-        topic2=pick(rng, TOPICS, split),
-        work=pick(rng, WORKS, split),
-        item=pick(rng, words.ITEMS, split),
-        name=words.person(rng, split),
-        last=words.new_name(rng, split),
-        animal=pick(rng, words.ANIMALS, split),
-        tongue=pick(rng, TONGUES, split),
-        program=pick(rng, PROGRAMS, split),
-        year=rng.randint(1500, 2026),
-        n=rng.randint(1, 99),
-        language=pick(rng, LANGUAGES, split),
-        food=pick(rng, words.FOODS, split),
-        job=pick(rng, words.JOBS, split),
-    )
+    question = pick(rng, QUESTIONS, split).format(**fillers(rng, split))
     if rng.random() < 0.15:
-        question = (
-            rng.choice(("Please: ", "Hi! ", "Hello, ", "Tell me, ", "Can you help me? ")) + question
-        )
+        question = rng.choice(OPENINGS) + question
     return Dialogue(
         [user(loosen(rng, question)), assistant(TOO_SMALL)],
         check="contains",
