@@ -16,6 +16,7 @@ from models.resolve import resolve
 from models.scan import find_cached_models
 from models.store import Library
 from tests.models import gguf_writer as w
+from tests.models.hub import FakeHub
 from tests.models.layouts import add_cached_repo, add_ollama_model
 from tests.models.making import check_integrity
 from tests.models.safetensors_writer import write_mlx
@@ -252,3 +253,26 @@ def test_an_original_is_not_removed_while_its_content_is_only_a_reference(
     manifest = take(model_at(path), library)
     library.blobs.remove_original(path, manifest.layers[0].digest)
     assert path.exists()
+
+
+def test_a_cache_that_huggingface_hub_itself_wrote_is_used_in_place(
+    library: Library, tmp_path: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import snapshot_download
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    files = {path.name: path.read_bytes() for path in write_mlx(tmp_path / "mlx").iterdir()}
+    hub.add("org/mlx", files)
+    hub.add("org/T-GGUF", {"q/T-Q8_0.gguf": w.model_bytes(w.LLAMA, w.WEIGHTS)})
+    cache = tmp_path / "cache"
+    for repo in ("org/mlx", "org/T-GGUF"):
+        snapshot_download(repo, endpoint=hub.endpoint, cache_dir=cache, token=False)
+    models, problems = find_cached_models(cache)
+    assert problems == []
+    for local in models:
+        take(local, library)
+    assert describe(resolve("org/mlx", library)).details.quantization == "4-bit"
+    assert resolve("org/T-GGUF:Q8_0", library).format == "gguf"
+    commits = {manifest.source.revision for manifest in library.list() if manifest.source}
+    assert commits == {repo.main for repo in hub.repos.values()}
+    check_integrity(library)
