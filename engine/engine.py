@@ -28,7 +28,7 @@ MIN_SAVED_BLOCKS = 4
 
 
 class Matcher(Protocol):
-    """Follows one output through its grammar (`engine.grammar`)."""
+    """Follows one output through its grammar (`engine.text.grammar`)."""
 
     @property
     def is_finished(self) -> bool:

@@ -8,28 +8,28 @@ from typing import Any
 import mlx.nn as nn
 
 from engine.block_pool import BlockPool
-from engine.chat_template import ChatTemplate, load_directory_template, load_gguf_template
 from engine.disk_cache import DiskCache
 from engine.engine import Engine
-from engine.fusion import fuse
-from engine.gguf_config import config_from_gguf
-from engine.gguf_names import module_paths
-from engine.grammar import GrammarMatcher, make_grammar_vocabulary
 from engine.kv_cache import KVCache, layer_windows, probe_layers
-from engine.lora import adapter_digest, load_adapter
 from engine.memory import BLOCK_SIZE, num_pool_blocks
 from engine.model_runner import ModelRunner
-from engine.network import build_network
-from engine.precision import CACHE_DTYPE
-from engine.request import Grammar
-from engine.scheduler import SchedulerLimits
-from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
-from engine.weights import (
+from engine.network.fusion import fuse
+from engine.network.gguf_config import config_from_gguf
+from engine.network.gguf_names import module_paths
+from engine.network.lora import adapter_digest, load_adapter
+from engine.network.precision import CACHE_DTYPE
+from engine.network.weights import (
     WeightSummary,
     load_directory_weights,
     load_gguf_weights,
     read_config,
 )
+from engine.network.zoo import build_network
+from engine.request import Grammar
+from engine.scheduler import SchedulerLimits
+from engine.text.chat_template import ChatTemplate, load_directory_template, load_gguf_template
+from engine.text.grammar import GrammarMatcher, make_grammar_vocabulary
+from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
 from metal_kernels import backend
 from models.errors import InvalidInput
 from models.files import ModelFiles

@@ -12,7 +12,7 @@ from app.settings import read_settings
 from models.errors import InvalidInput, StorageError
 
 if TYPE_CHECKING:
-    from engine.finetune import TrainingStep
+    from engine.training.finetune import TrainingStep
 
 
 @click.command("finetune")
@@ -58,8 +58,8 @@ def finetune_command(model: str, data: Path, output: Path, as_json: bool, **give
 
     files = resolve(model, open_library(read_settings()))
     _check_output(output)
-    from engine.finetune import FinetuneOptions, finetune
-    from engine.lora import LoRAConfig
+    from engine.network.lora import LoRAConfig
+    from engine.training.finetune import FinetuneOptions, finetune
 
     options = FinetuneOptions(
         num_steps=given["steps"],

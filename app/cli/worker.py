@@ -6,6 +6,6 @@ import click
 @click.command("worker", hidden=True)
 def worker_command() -> None:
     """Serve one model on standard input and output (`app.protocol`)."""
-    from app.worker import main
+    from app.worker.process import main
 
     main()

@@ -6,7 +6,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-from test_mlx_directory import WIDE, load, write_model
+from mlx_model import WIDE, load, write_model
 
 from engine.perplexity import measure_perplexity
 from models.errors import InvalidInput

@@ -7,8 +7,8 @@ import mlx.nn as nn
 import mlx.utils
 import numpy as np
 
-from engine.network import build_network
-from engine.weights import place_matrix
+from engine.network.weights import place_matrix
+from engine.network.zoo import build_network
 from metal_kernels import quantized
 
 CONFIG: dict[str, Any] = {

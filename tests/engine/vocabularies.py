@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.gguf_values import Metadata
+from engine.network.gguf_values import Metadata
 from engine.tokenizer import Tokenizer
-from engine.tokenizer_gguf import tokenizer_from_metadata
+from engine.tokenizer.gguf import tokenizer_from_metadata
 from scripts.make_synthetic_model import gguf_byte_stand_ins
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6

@@ -1,0 +1,1 @@
+"""The process that holds one model, and what it makes of the protocol."""

@@ -1,0 +1,312 @@
+"""Between the protocol's texts and the engine's tokens: requests in, pieces of answers out."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from app.protocol import (
+    Abort,
+    Delta,
+    Done,
+    Embed,
+    Event,
+    Failed,
+    Generate,
+    Metrics,
+    Progress,
+    Started,
+    Tokenize,
+    Tokenized,
+)
+from app.worker.delta import make_delta, make_logprob
+from app.worker.prompt import Prompt, make_prompt
+from engine.loading import LoadedModel
+from engine.request import Grammar, Request, RequestStats, StepOutput, TokenLogprob
+from engine.text.output_parser import make_output_parser, opens_thinking, thinking_tags
+from engine.text.text_stream import TextDelta, TextStream
+from models.errors import Unsupported, UserError
+
+log = logging.getLogger("localllm.worker")
+
+
+@dataclass
+class Writing:
+    """One answer on its way."""
+
+    asked: Generate
+    prompt: Prompt
+    request: Request
+    stream: TextStream
+    later_grammar: Grammar | None = None
+    """Holds from the answer on; the thought before it is free."""
+    thought_ids: list[int] = field(default_factory=list)
+    """Output so far while `later_grammar` waits."""
+    thought_stats: RequestStats | None = None
+    has_read: bool = False
+    """Whether log-probabilities of the prompt have begun to come."""
+    finish_reason: str | None = None
+    """Given when nothing is missing behind the output that is resumed."""
+
+    @property
+    def started(self) -> Started:
+        """What the daemon is told first."""
+        return Started(
+            self.asked.id,
+            len(self.prompt.token_ids),
+            self.prompt.token_ids if self.asked.return_prompt_ids else (),
+            self.prompt.num_dropped_messages,
+            self.prompt.num_dropped_tokens,
+        )
+
+
+class WorkerEngine:
+    """One model's requests. `prepare` may run in another thread than the rest."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._writing: dict[str, Writing] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether `step` has nothing to do."""
+        return not self._model.engine.has_unfinished
+
+    def metrics(self) -> Metrics:
+        """The engine's counts."""
+        return Metrics(asdict(self._model.engine.metrics))
+
+    def save_prefixes(self) -> bool:
+        """Write a little of what may be wanted again to disk; False when nothing is left to do."""
+        try:
+            return self._model.engine.save_prefixes(max_blocks=4) > 0
+        except OSError as error:
+            log.warning("prefixes are not kept on disk: %s", error)
+            return False
+
+    def prepare(self, message: Generate | Tokenize | Embed) -> Writing | Event:
+        """Render and encode; what needs no engine is answered at once.
+
+        Raises:
+            UserError: the prompt cannot be made, or does not fit.
+        """
+        if isinstance(message, Tokenize):
+            encode = self._model.tokenizer.encode
+            return Tokenized(message.id, encode(message.text, add_special=message.add_special))
+        if isinstance(message, Embed):
+            raise Unsupported(
+                f"model '{self._model.info.name}' makes text, not embeddings",
+                hint="use an embedding model",
+            )
+        held = self._model.engine.limits.max_context_tokens
+        limit = min(held, message.max_context_tokens or held)
+        prompt = make_prompt(self._model, message, limit)
+        return self._resume(message, prompt, limit - len(prompt.token_ids))
+
+    def take(self, item: Writing | Event | Abort) -> list[Event]:
+        """Give what was prepared to the engine, or pass an event on."""
+        if isinstance(item, Abort):
+            self._writing.pop(item.id, None)
+            self._model.engine.abort(item.id)
+            return []
+        if not isinstance(item, Writing):
+            return [item]
+        if item.finish_reason is not None:
+            num_output_tokens = len(item.asked.resumed_token_ids)
+            num_prompt_tokens = len(item.prompt.token_ids)
+            stats = RequestStats(
+                num_prompt_tokens, num_prompt_tokens, num_output_tokens, 0, 0, 0.0, 0.0, 0.0
+            )
+            return [item.started, Done(item.asked.id, item.finish_reason, stats)]
+        try:
+            self._model.engine.add_request(item.request)
+        except UserError as error:
+            return [Failed.of(error, item.asked.id)]
+        self._writing[item.asked.id] = item
+        return [item.started]
+
+    def step(self) -> list[Event]:
+        """One step of the engine, and what it means for each request."""
+        if self.is_idle:
+            return []
+        events: list[Event] = []
+        for output in self._model.engine.step():
+            events += self._advance(output, self._writing[output.request_id])
+        return events
+
+    def _make_stream(self, asked: Generate, prompt: Prompt) -> TextStream:
+        parser = None
+        if asked.messages is not None:
+            parser = make_output_parser(
+                self._model.chat_template.source,
+                thinking_open=opens_thinking(prompt.text),
+                has_tools=bool(asked.tools),
+            )
+        return TextStream(self._model.tokenizer, parser, stop=tuple(asked.stop))
+
+    def _may_think(self, asked: Generate) -> bool:
+        template = self._model.chat_template
+        return (
+            asked.messages is not None and asked.think is not False and template.supports_thinking
+        )
+
+    def _resume(self, asked: Generate, prompt: Prompt, room: int) -> Writing:
+        """The engine's request behind the output that was given before, if any."""
+        resumed = tuple(asked.resumed_token_ids)
+        stream = self._make_stream(asked, prompt)
+        deltas = [stream.add([token_id]) for token_id in resumed]
+        thinks = asked.grammar is not None and self._may_think(asked)
+        shown = (i for i, delta in enumerate(deltas) if _is_answer(delta))
+        answer_at = next(shown, len(resumed)) if thinks else 0
+        is_free = thinks and answer_at == len(resumed)
+        left = min(asked.sampling.max_tokens or room, room) - len(resumed)
+        request = Request(
+            asked.id,
+            prompt.token_ids + resumed,
+            replace(asked.sampling, max_tokens=max(left, 1)),
+            None if is_free else asked.grammar,
+            asked.priority,
+            len(resumed) - answer_at,
+            asked.num_prompt_logprobs,
+        )
+        writing = Writing(asked, prompt, request, stream)
+        if is_free:
+            writing.later_grammar = asked.grammar
+            writing.thought_ids = list(resumed)
+        if any(delta.stopped for delta in deltas):
+            writing.finish_reason = "stop"
+        elif resumed and left <= 0:
+            writing.finish_reason = "length"
+        return writing
+
+    def _advance(self, output: StepOutput, writing: Writing) -> list[Event]:
+        request_id, reason, stats = output.request_id, output.finish_reason, output.stats
+        if output.error is not None:
+            del self._writing[request_id]
+            return [Failed.of(output.error, request_id)]
+        events: list[Event] = []
+        if output.prompt_logprobs:
+            events.append(self._read(output, writing))
+        if not output.token_ids and reason is None:
+            return [*events, Progress(request_id, output.num_computed_tokens)]
+        if writing.later_grammar is not None:
+            return events + self._think(output, writing)
+        delta = writing.stream.add(output.token_ids)
+        token_ids = output.token_ids[: delta.num_tokens]
+        events.append(self._delta(request_id, token_ids, delta, output.logprobs))
+        if delta.stopped:
+            stats = stats or self._abort(request_id)
+            reason = "stop"
+        return events + (self._finish(writing, reason, stats) if reason is not None else [])
+
+    def _read(self, output: StepOutput, writing: Writing) -> Delta:
+        """Log-probabilities of the prompt; its first token has none and stands before them."""
+        tokenizer = self._model.tokenizer
+        entries = [make_logprob(tokenizer, each) for each in output.prompt_logprobs]
+        if not writing.has_read:
+            writing.has_read = True
+            first = TokenLogprob(writing.prompt.token_ids[0], 0.0)
+            entries.insert(0, make_logprob(tokenizer, first) | {"logprob": None})
+        return Delta(output.request_id, prompt_logprobs=entries)
+
+    def _think(self, output: StepOutput, writing: Writing) -> list[Event]:
+        """Tokens of a thought; where the answer begins, it begins again inside the grammar."""
+        request_id = output.request_id
+        events: list[Event] = []
+        answers = output.finish_reason == "stop"
+        for index, token_id in enumerate(output.token_ids):
+            delta = writing.stream.add([token_id])
+            if _is_answer(delta):
+                answers = True
+                break
+            writing.thought_ids.append(token_id)
+            logprobs = output.logprobs[index : index + 1]
+            events.append(self._delta(request_id, [token_id], delta, logprobs))
+            if delta.stopped:
+                stats = output.stats or self._abort(request_id)
+                return events + self._finish(writing, "stop", stats)
+        if answers:
+            stats = output.stats or self._abort(request_id)
+            return events + self._close_thought(writing) + self._hold_to_grammar(writing, stats)
+        if output.finish_reason is not None:
+            events += self._finish(writing, output.finish_reason, output.stats)
+        return events
+
+    def _close_thought(self, writing: Writing) -> list[Event]:
+        """End a thought that the model left open when it wanted to end altogether."""
+        tags = thinking_tags(self._model.chat_template.source)
+        tokenizer = self._model.tokenizer
+        written = b"".join(map(tokenizer.token_bytes, writing.thought_ids)).decode(errors="replace")
+        prompt = writing.prompt.text if opens_thinking(writing.prompt.text) else ""
+        text = prompt + written
+        if tags is None or text.rfind(tags[0].strip()) <= text.rfind(tags[1].strip()):
+            return []
+        closing = tokenizer.encode(f"\n{tags[1]}\n\n", add_special=False)
+        writing.thought_ids += closing
+        return [self._delta(writing.asked.id, closing, TextDelta(), ())]
+
+    def _hold_to_grammar(self, writing: Writing, stats: RequestStats) -> list[Event]:
+        asked, thought = writing.asked, tuple(writing.thought_ids)
+        max_tokens = writing.request.sampling.max_tokens
+        assert max_tokens is not None, "always set here"
+        num_new = len(thought) - len(asked.resumed_token_ids)
+        writing.stream = self._make_stream(asked, writing.prompt)
+        writing.stream.add(thought)
+        writing.thought_stats = stats
+        writing.request = replace(
+            writing.request,
+            prompt_token_ids=writing.prompt.token_ids + thought,
+            sampling=replace(writing.request.sampling, max_tokens=max(max_tokens - num_new, 1)),
+            grammar=writing.later_grammar,
+            num_resumed_tokens=0,
+        )
+        writing.later_grammar = None
+        try:
+            self._model.engine.add_request(writing.request)
+        except UserError as error:
+            del self._writing[asked.id]
+            return [Failed.of(error, asked.id)]
+        return []
+
+    def _abort(self, request_id: str) -> RequestStats:
+        aborted = self._model.engine.abort(request_id)
+        assert aborted is not None, "it was running"
+        assert aborted.stats is not None, "it has ended"
+        return aborted.stats
+
+    def _delta(
+        self,
+        request_id: str,
+        token_ids: Sequence[int],
+        delta: TextDelta,
+        logprobs: Sequence[TokenLogprob],
+    ) -> Delta:
+        return make_delta(self._model.tokenizer, request_id, token_ids, delta, logprobs)
+
+    def _finish(self, writing: Writing, reason: str, stats: RequestStats | None) -> list[Event]:
+        assert stats is not None, "given with the reason"
+        request_id = writing.asked.id
+        del self._writing[request_id]
+        rest = self._delta(request_id, (), writing.stream.finish(), ())
+        return [rest, Done(request_id, reason, _whole_stats(stats, writing))]
+
+
+def _is_answer(delta: TextDelta) -> bool:
+    """Whether the thought is over: something else than white space is shown."""
+    return bool(delta.content.strip() or delta.tool_calls)
+
+
+def _whole_stats(stats: RequestStats, writing: Writing) -> RequestStats:
+    """The engine's stats of the last request, for the prompt and output that the client sees."""
+    num_prompt_tokens = len(writing.prompt.token_ids)
+    num_before = len(writing.request.prompt_token_ids) - num_prompt_tokens
+    first = writing.thought_stats or stats
+    between_s = 0.0 if first is stats else first.decode_s + stats.queue_s + stats.prefill_s
+    return replace(
+        stats,
+        num_prompt_tokens=num_prompt_tokens,
+        num_cached_tokens=min(first.num_cached_tokens, num_prompt_tokens),
+        num_output_tokens=stats.num_output_tokens + num_before,
+        queue_s=first.queue_s,
+        prefill_s=first.prefill_s,
+        decode_s=stats.decode_s + between_s,
+    )

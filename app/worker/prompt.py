@@ -1,0 +1,95 @@
+"""From what was asked to the prompt's tokens: template, start token, context."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.protocol import Generate
+from engine.loading import LoadedModel
+from engine.text.context import Message, fit_conversation
+from models.errors import InvalidInput
+
+_ANSWER_TOKENS = 128
+"""Old turns are dropped until so many tokens are left for an answer whose length is not given."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens, the rendered text they come from, and what was left out of it."""
+
+    token_ids: tuple[int, ...]
+    text: str
+    num_dropped_messages: int = 0
+    num_dropped_tokens: int = 0
+
+
+def make_prompt(model: LoadedModel, asked: Generate, max_context_tokens: int) -> Prompt:
+    """The prompt of a request.
+
+    Raises:
+        InvalidInput: it does not leave room for one token, or the template refuses it.
+    """
+    if asked.messages is None:
+        prompt = _verbatim(model, asked)
+    else:
+        prompt = _rendered(model, asked, asked.messages, max_context_tokens)
+    if len(prompt.token_ids) >= max_context_tokens:
+        raise InvalidInput(
+            f"input length ({len(prompt.token_ids)} tokens) exceeds the model's maximum context"
+            f" length ({max_context_tokens} tokens)",
+            hint="shorten the prompt, or ask for a larger context (num_ctx)",
+        )
+    return prompt
+
+
+def _verbatim(model: LoadedModel, asked: Generate) -> Prompt:
+    given = asked.prompt_token_ids
+    encode = model.tokenizer.encode
+    token_ids = [] if given and not asked.prompt else encode(asked.prompt, add_special=not given)
+    return Prompt((*given, *token_ids), asked.prompt)
+
+
+def _rendered(
+    model: LoadedModel, asked: Generate, messages: Sequence[Message], max_context_tokens: int
+) -> Prompt:
+    texts: dict[int, str] = {}
+
+    def encode(kept: Sequence[Message]) -> tuple[int, ...]:
+        texts[len(kept)] = text = _render(model, asked, kept)
+        return (*asked.prompt_token_ids, *_encode_rendered(model, asked, text))
+
+    wanted = asked.sampling.max_tokens or _ANSWER_TOKENS
+    roomy = max_context_tokens - max(min(wanted, max_context_tokens // 8), 1)
+    try:
+        fitted = fit_conversation(messages, encode, roomy, may_drop=asked.truncate)
+    except InvalidInput:
+        fitted = fit_conversation(messages, encode, max_context_tokens, may_drop=False)
+    text = texts[len(messages) - fitted.num_dropped_messages]
+    return Prompt(fitted.token_ids, text, fitted.num_dropped_messages, fitted.num_dropped_tokens)
+
+
+def _render(model: LoadedModel, asked: Generate, messages: Sequence[Message]) -> str:
+    """The conversation as text; an assistant's last message is left open, to be continued."""
+    last = messages[-1]
+    is_open = last["role"] == "assistant" and not last.get("tool_calls")
+    text = model.chat_template.render(
+        [dict(message) for message in messages],
+        tools=asked.tools,
+        thinking=asked.think,
+        add_generation_prompt=not is_open,
+    )
+    start = str(last.get("content") or "").strip()
+    if is_open and start in text:
+        return text[: text.rindex(start) + len(start)]
+    return text
+
+
+def _encode_rendered(model: LoadedModel, asked: Generate, text: str) -> list[int]:
+    """Exactly one start token in front, where the model wants one; none inside a context."""
+    bos = model.tokenizer.bos_token_id
+    token_ids = model.tokenizer.encode(text, add_special=False)
+    if asked.prompt_token_ids:
+        return token_ids[1:] if token_ids[:1] == [bos] else token_ids
+    if token_ids[:1] != [bos] and bos in model.tokenizer.encode("", add_special=True):
+        assert bos is not None
+        return [bos, *token_ids]
+    return token_ids

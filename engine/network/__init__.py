@@ -1,0 +1,1 @@
+"""From files to networks: architectures, weights in place, layers of ours, adapters."""

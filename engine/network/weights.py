@@ -1,0 +1,262 @@
+"""Puts stored weights into a module tree.
+
+A matrix stays as its file stores it and becomes a layer of ours in the place of the network's own;
+norms, biases and other small things become plain arrays in the activations' type.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.utils
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.network.gguf_names import Place
+from engine.network.layers import QuantizedEmbedding, QuantizedLinear
+from engine.network.precision import activation_dtype
+from metal_kernels import quantized
+from metal_kernels.quantized import QuantizedMatrix
+from models.errors import InvalidModelFile, NotFound, Unsupported
+from models.gguf import GGUFFile, TensorInfo
+
+AFFINE_BITS = (2, 3, 4, 5, 6, 8)
+AFFINE_GROUP_SIZES = (32, 64, 128)
+"""MLX's CPU backend returns garbage for others, without an error."""
+
+DENSE_NAMES = {mx.bfloat16: "BF16", mx.float16: "F16", mx.float32: "F32"}
+
+
+@dataclass(frozen=True)
+class WeightSummary:
+    """What was loaded."""
+
+    num_bytes: int
+    num_parameters: int
+    quantization: str
+    """The format most weights are in."""
+
+
+def place_matrix(network: nn.Module, path: str, matrix: QuantizedMatrix) -> None:
+    """Put a matrix in the place of the linear or embedding layer at `path`.
+
+    Raises:
+        InvalidModelFile: the network has no such layer, or one of another shape.
+    """
+    layer = find_module(network, path)
+    expected = layer.weight.shape
+    if (matrix.num_rows, matrix.num_columns) != tuple(expected):
+        raise InvalidModelFile(
+            f"{path}: the file has {matrix.num_rows} x {matrix.num_columns} weights, "
+            f"its configuration says {' x '.join(map(str, expected))}"
+        )
+    stored: nn.Module
+    if isinstance(layer, nn.Embedding):
+        stored = QuantizedEmbedding(matrix, activation_dtype())
+    else:
+        stored = QuantizedLinear(matrix, layer.bias if "bias" in layer else None)
+    parent_path, _, name = path.rpartition(".")
+    parent = find_module(network, parent_path)
+    parent[name] = stored
+
+
+def find_module(network: nn.Module, path: str) -> Any:
+    """The module or list item at a dotted path; the network itself at the empty one."""
+    found: Any = network
+    for part in path.split(".") if path else ():
+        try:
+            found = found[int(part)] if isinstance(found, list) else found[part]
+        except (KeyError, IndexError, ValueError):
+            raise InvalidModelFile(f"the network has no {path!r}; the file's weights do") from None
+    return found
+
+
+def place_arrays(network: nn.Module, arrays: Mapping[str, mx.array]) -> None:
+    """Set small parameters by path.
+
+    Raises:
+        InvalidModelFile: one of them is not the network's, or has another shape.
+    """
+    known = _flat_parameters(network)
+    for path, array in arrays.items():
+        if path not in known:
+            raise InvalidModelFile(f"the network has no parameter {path!r}; the file does")
+        if known[path].shape != array.shape:
+            raise InvalidModelFile(
+                f"{path}: the file has shape {array.shape}, the network {known[path].shape}"
+            )
+    network.update(mlx.utils.tree_unflatten(list(arrays.items())))
+
+
+def _flat_parameters(network: nn.Module) -> dict[str, mx.array]:
+    return cast(dict[str, mx.array], mlx.utils.tree_flatten(network.parameters(), destination={}))
+
+
+def check_complete(network: nn.Module, placed: set[str]) -> None:
+    """Refuse a file that left a parameter at its random initial value.
+
+    Raises:
+        InvalidModelFile: with the first few missing names.
+    """
+    missing = sorted(_flat_parameters(network).keys() - placed)
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise InvalidModelFile(f"the file lacks weights: {', '.join(missing[:3])}{more}")
+
+
+def load_directory_weights(
+    network: nn.Module, directory: Path, config: Mapping[str, Any]
+) -> WeightSummary:
+    """Load an MLX directory's safetensors into the network.
+
+    Raises:
+        NotFound: there are no weights.
+        InvalidModelFile: they do not fit the configuration.
+    """
+    arrays = _read_directory(directory)
+    summary_bytes = sum(array.nbytes for array in arrays.values())
+    arrays = network.sanitize(arrays) if hasattr(network, "sanitize") else arrays
+    quantization = config.get("quantization") or config.get("quantization_config") or {}
+    formats: Counter[str] = Counter()
+    placed: set[str] = set()
+    small: dict[str, mx.array] = {}
+    for path, layer in list(_matrix_layers(network)):
+        matrix = _take_matrix(path, arrays, quantization)
+        if isinstance(layer, nn.Linear | nn.Embedding):
+            bias = arrays.pop(f"{path}.bias", None)
+            if bias is not None:
+                layer.bias = bias.astype(activation_dtype())
+                placed.add(f"{path}.bias")
+            place_matrix(network, path, matrix)
+        formats[matrix.quantization] += matrix.num_rows * matrix.num_columns
+    for path, array in arrays.items():
+        floating = mx.issubdtype(array.dtype, mx.floating)
+        small[path] = array.astype(activation_dtype()) if floating else array
+    place_arrays(network, small)
+    check_complete(network, placed | set(small))
+    mx.eval(network.parameters())
+    num_parameters = sum(formats.values()) + sum(array.size for array in small.values())
+    return WeightSummary(summary_bytes, num_parameters, formats.most_common(1)[0][0])
+
+
+def load_gguf_weights(
+    network: nn.Module, gguf: GGUFFile, places: Mapping[str, Place]
+) -> WeightSummary:
+    """Load the tensors of a GGUF file into the network, each to its place.
+
+    Raises:
+        InvalidModelFile: they do not fit the configuration, or some are missing.
+        Unsupported: a tensor's format has no kernel.
+    """
+    formats: Counter[str] = Counter()
+    small: dict[str, mx.array] = {}
+    placed: set[str] = set()
+    if "output.weight" not in places and "lm_head" in network:
+        network.sanitize({})  # some families tie the head to the embedding only when they see this
+    for name, place in places.items():
+        tensor = gguf.tensors[name]
+        module_path, _, kind = place.path.rpartition(".")
+        blocks = gguf.tensor_bytes(name)
+        if place.row_order is not None:
+            blocks = blocks.reshape(tensor.shape[0], -1)[place.row_order]
+        matrix = _stored_matrix(tensor, blocks)
+        if kind == "weight" and len(tensor.shape) == 2:
+            place_matrix(network, module_path, matrix)
+            formats[tensor.quantization] += tensor.num_parameters
+        else:
+            values = quantized.dequantize(matrix).reshape(tensor.shape) + place.offset
+            small[place.path] = values.astype(activation_dtype())
+        placed.add(place.path)
+    place_arrays(network, small)
+    check_complete(network, placed)
+    mx.eval(network.parameters())
+    return WeightSummary(
+        sum(gguf.tensors[name].num_bytes for name in places),
+        sum(gguf.tensors[name].num_parameters for name in places),
+        formats.most_common(1)[0][0],
+    )
+
+
+def _stored_matrix(tensor: TensorInfo, blocks: NDArray[np.uint8]) -> QuantizedMatrix:
+    if tensor.quantization not in quantized.GGUF_QUANTIZATIONS:
+        known = ", ".join(sorted(quantized.GGUF_QUANTIZATIONS))
+        raise Unsupported(
+            f"{tensor.name} is stored as {tensor.quantization}, which nothing here reads",
+            hint=f"known formats: {known}",
+        )
+    num_columns = 1 if len(tensor.shape) == 1 and blocks.shape[0] > 1 else tensor.shape[-1]
+    return quantized.load_blocks(tensor.quantization, blocks, num_columns)
+
+
+def _read_directory(directory: Path) -> dict[str, mx.array]:
+    paths = sorted(directory.glob("model*.safetensors"))
+    if not paths:
+        raise NotFound(
+            f"{directory}: no model*.safetensors",
+            hint="an MLX model directory has its weights there",
+        )
+    arrays: dict[str, mx.array] = {}
+    for path in paths:
+        arrays.update(cast(dict[str, mx.array], mx.load(str(path))))
+    return arrays
+
+
+def _matrix_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            yield path, module
+
+
+def _take_matrix(
+    path: str, arrays: dict[str, mx.array], quantization: Mapping[str, Any]
+) -> QuantizedMatrix:
+    """Remove one layer's arrays from `arrays` and make them a matrix."""
+    weight = arrays.pop(f"{path}.weight", None)
+    if weight is None:
+        raise InvalidModelFile(f"the file lacks weights: {path}.weight")
+    scales = arrays.pop(f"{path}.scales", None)
+    if scales is None:
+        return _dense_matrix(path, weight)
+    own = quantization.get(path)
+    settings = own if isinstance(own, dict) else quantization
+    bits, group_size = int(settings.get("bits", 0)), int(settings.get("group_size", 0))
+    mode = settings.get("mode", "affine")
+    if mode != "affine":
+        raise Unsupported(f"{path}: quantization mode {mode!r}; only 'affine' is known here")
+    if bits not in AFFINE_BITS or group_size not in AFFINE_GROUP_SIZES:
+        raise InvalidModelFile(
+            f"{path}: {bits} bits in groups of {group_size}; "
+            f"bits must be one of {AFFINE_BITS}, groups one of {AFFINE_GROUP_SIZES}"
+        )
+    biases = arrays.pop(f"{path}.biases")
+    return quantized.load_affine(weight, scales, biases, group_size=group_size, bits=bits)
+
+
+def _dense_matrix(path: str, weight: mx.array) -> QuantizedMatrix:
+    if weight.ndim != 2 or weight.dtype not in DENSE_NAMES:
+        raise InvalidModelFile(f"{path}: a {weight.ndim}-dimensional {weight.dtype} weight")
+    data = np.array(weight.view(mx.uint8), copy=False)
+    return quantized.load_blocks(DENSE_NAMES[weight.dtype], data, weight.shape[1])
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The `config.json` of an MLX directory.
+
+    Raises:
+        NotFound, InvalidModelFile: it is missing or not a JSON object with a model type.
+    """
+    path = directory / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{path}: no such file", hint="an MLX model directory has one") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidModelFile(f"{path}: not JSON: {error}") from None
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InvalidModelFile(f"{path}: no 'model_type' in it")
+    return config

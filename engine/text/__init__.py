@@ -1,0 +1,1 @@
+"""Between people and tokens: templates, parsers, streams of text, grammars, contexts."""

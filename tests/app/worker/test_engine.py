@@ -1,0 +1,306 @@
+"""Requests and answers around an engine that says what the test wrote."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.protocol import Abort, Delta, Done, Embed, Event, Failed, Generate, Progress, Tokenize
+from app.worker.engine import WorkerEngine
+from engine.request import (
+    Grammar,
+    Request,
+    RequestStats,
+    SamplingParams,
+    StepOutput,
+    TokenLogprob,
+)
+from engine.text.chat_template import ChatTemplate
+from models.errors import InvalidInput, Unsupported
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+THINKING_TEMPLATE = TEMPLATE + "{% if enable_thinking %}<think>{% endif %}"
+BOS = 1
+
+
+class Letters:
+    """One token for each character; 1 begins a text, 0 ends an answer."""
+
+    bos_token_id = BOS
+    eos_token_ids = frozenset({0})
+    vocab_size = 0x110000
+
+    def encode(
+        self, text: str, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        assert parse_special
+        return [BOS] * add_special + [ord(letter) for letter in text]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return chr(token_id).encode()
+
+    def token_id(self, text: str) -> int | None:
+        return ord(text) if len(text) == 1 else None
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id < 2
+
+
+@dataclass
+class Script:
+    """An engine that answers each request with `free`, or `held` under a grammar."""
+
+    free: str = ""
+    held: str = ""
+    chunk: int = 1
+    limits: Any = field(default_factory=lambda: SimpleNamespace(max_context_tokens=1000))
+    requests: list[Request] = field(default_factory=list)
+    running: dict[str, tuple[Request, list[int]]] = field(default_factory=dict)
+
+    @property
+    def has_unfinished(self) -> bool:
+        return bool(self.running)
+
+    def add_request(self, request: Request) -> None:
+        if request.grammar is not None and request.grammar.text == "bad":
+            raise InvalidInput("no such grammar")
+        self.requests.append(request)
+        text = self.free if request.grammar is None else self.held
+        said = text[self.num_said(request) :]
+        ids = [ord(letter) for letter in said][: request.sampling.max_tokens]
+        self.running[request.id] = (request, ids)
+
+    def num_said(self, request: Request) -> int:
+        """How much of its text an earlier request has said."""
+        prompt = "".join(map(chr, request.prompt_token_ids))
+        text = self.free if request.grammar is None else self.held
+        said = prompt.rpartition("[assistant]")[2].removeprefix("<think>")
+        if request.grammar is not None:
+            return request.num_resumed_tokens
+        return len(said) if text.startswith(said) else 0
+
+    def step(self) -> list[StepOutput]:
+        outputs = []
+        for request_id, (request, ids) in list(self.running.items()):
+            now, rest = ids[: self.chunk], ids[self.chunk :]
+            self.running[request_id] = (request, rest)
+            reason = None if rest else "stop"
+            stats = None if rest else self.stats(request)
+            if not rest:
+                del self.running[request_id]
+            logprobs = tuple(TokenLogprob(i, -1.0, ((i, -1.0),)) for i in now)
+            asked = request.sampling.num_logprobs is not None
+            outputs.append(
+                StepOutput(
+                    request_id,
+                    tuple(now),
+                    logprobs if asked else (),
+                    finish_reason=reason,
+                    stats=stats,
+                )
+            )
+        return outputs
+
+    def stats(self, request: Request) -> RequestStats:
+        return RequestStats(len(request.prompt_token_ids), 2, 10, 0, 0, 0.1, 0.2, 0.3)
+
+    def abort(self, request_id: str) -> StepOutput | None:
+        found = self.running.pop(request_id, None)
+        if found is None:
+            return None
+        stats = self.stats(found[0])
+        return StepOutput(request_id, finish_reason="abort", stats=stats)
+
+
+def make(script: Script, template: str = TEMPLATE) -> WorkerEngine:
+    model: Any = SimpleNamespace(
+        engine=script,
+        tokenizer=Letters(),
+        chat_template=ChatTemplate(template, bos_token="\x01"),
+        info=SimpleNamespace(name="letters"),
+    )
+    return WorkerEngine(model)
+
+
+def ask(text: str = "hi", **fields: Any) -> Generate:
+    return Generate("a", messages=[{"role": "user", "content": text}], **fields)
+
+
+def run(engine: WorkerEngine, asked: Generate) -> list[Event]:
+    events = engine.take(engine.prepare(asked))
+    while not engine.is_idle:
+        events += engine.step()
+    return events
+
+
+def content(events: list[Event]) -> str:
+    return "".join(event.content for event in events if isinstance(event, Delta))
+
+
+def thinking(events: list[Event]) -> str:
+    return "".join(event.thinking for event in events if isinstance(event, Delta))
+
+
+def output_ids(events: list[Event]) -> list[int]:
+    return [i for event in events if isinstance(event, Delta) for i in event.token_ids]
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_an_answer_is_started_told_and_done(chunk: int) -> None:
+    script = Script(free="hello world", chunk=chunk)
+    started, *rest, done = run(make(script), ask())
+    assert "".join(map(chr, script.requests[0].prompt_token_ids)) == "\x01[user]hi\n[assistant]"
+    assert started.num_prompt_tokens == len(script.requests[0].prompt_token_ids)
+    assert content(rest) == "hello world"
+    assert output_ids(rest) == [ord(letter) for letter in "hello world"]
+    assert isinstance(done, Done)
+    assert done.finish_reason == "stop"
+
+
+def test_a_stop_string_ends_the_answer_before_it() -> None:
+    script = Script(free="one two three", chunk=4)
+    events = run(make(script), ask(stop=["tw"]))
+    assert content(events) == "one "
+    assert events[-1].finish_reason == "stop"
+    assert "".join(map(chr, output_ids(events))) == "one tw"
+
+
+def test_resumed_output_is_not_told_again() -> None:
+    resumed = [ord(letter) for letter in "hello w"]
+    script = Script(free="hello world")
+    events = run(make(script), ask(resumed_token_ids=resumed))
+    assert content(events) == "orld"
+    assert script.requests[0].num_resumed_tokens == len(resumed)
+    assert events[-1].stats.num_output_tokens == 10 + len(resumed)
+    assert events[-1].stats.num_prompt_tokens == events[0].num_prompt_tokens
+
+
+def test_output_that_was_complete_needs_no_engine() -> None:
+    resumed = [ord(letter) for letter in "hello"]
+    for changes, reason in (
+        ({"sampling": SamplingParams(max_tokens=5)}, "length"),
+        ({"stop": ["lo"]}, "stop"),
+    ):
+        script = Script(free="hello world")
+        _, done = run(make(script), ask(resumed_token_ids=resumed, **changes))
+        assert (done.finish_reason, script.requests) == (reason, [])
+
+
+def test_a_thought_is_free_and_the_answer_is_held_to_the_grammar() -> None:
+    script = Script(free="let me see</think>\n\nSure: {", held='{"a": 1}', chunk=2)
+    events = run(make(script, THINKING_TEMPLATE), ask(think=True, grammar=Grammar("json")))
+    assert thinking(events) == "let me see"
+    assert content(events) == '{"a": 1}'
+    free, held = script.requests
+    assert (free.grammar, held.grammar) == (None, Grammar("json"))
+    assert "".join(map(chr, held.prompt_token_ids)).endswith("<think>let me see</think>\n\n")
+    assert "".join(map(chr, output_ids(events))) == 'let me see</think>\n\n{"a": 1}'
+
+
+def test_a_thought_that_never_ends_is_closed_before_the_answer() -> None:
+    script = Script(free="hm", held="{}")
+    events = run(make(script, THINKING_TEMPLATE), ask(think=True, grammar=Grammar("json")))
+    assert (thinking(events).strip(), content(events)) == ("hm", "{}")
+    assert "".join(map(chr, script.requests[1].prompt_token_ids)).endswith("hm\n</think>\n\n")
+
+
+def test_a_model_that_answers_at_once_begins_again_inside_the_grammar() -> None:
+    script = Script(free="Sure", held="{}")
+    events = run(make(script, THINKING_TEMPLATE), ask(grammar=Grammar("json")))
+    assert (thinking(events), content(events)) == ("", "{}")
+    assert script.requests[1].prompt_token_ids == script.requests[0].prompt_token_ids
+
+
+def test_without_a_thought_the_grammar_holds_from_the_start() -> None:
+    script = Script(free="no", held="{}")
+    events = run(make(script, THINKING_TEMPLATE), ask(think=False, grammar=Grammar("json")))
+    assert content(events) == "{}"
+    assert [request.grammar for request in script.requests] == [Grammar("json")]
+
+
+@pytest.mark.parametrize("num_told", [0, 4, 14, 18, 20])
+def test_a_thought_and_its_answer_can_be_resumed_anywhere(num_told: int) -> None:
+    asked = ask(think=True, grammar=Grammar("json"))
+    script = Script(free="let me</think>{", held='{"a": 1}')
+    whole = run(make(script, THINKING_TEMPLATE), asked)
+    told, ids = [], []
+    for event in whole:
+        if isinstance(event, Delta) and len(ids) < num_told:
+            told.append(event)
+            ids += event.token_ids
+    again = ask(think=True, grammar=Grammar("json"), resumed_token_ids=ids)
+    rest = run(make(script, THINKING_TEMPLATE), again)
+    assert thinking(told) + thinking(rest) == thinking(whole) == "let me"
+    assert content(told) + content(rest) == content(whole) == '{"a": 1}'
+
+
+def test_logprobs_name_their_tokens() -> None:
+    script = Script(free="é")
+    events = run(make(script), ask(sampling=SamplingParams(num_logprobs=1)))
+    (entry,) = events[1].logprobs
+    assert (entry["token"], entry["bytes"], entry["logprob"]) == ("é", [0xC3, 0xA9], -1.0)
+    assert entry["top_logprobs"] == [{"token": "é", "logprob": -1.0, "bytes": [0xC3, 0xA9]}]
+
+
+def test_an_unfinished_assistant_message_is_continued() -> None:
+    script = Script(free="x")
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am"}]
+    run(make(script), Generate("a", messages=turns))
+    prompt = "".join(map(chr, script.requests[0].prompt_token_ids))
+    assert prompt == "\x01[user]hi\n[assistant]I am"
+
+
+def test_a_context_goes_before_the_prompt_with_one_start_token() -> None:
+    script = Script(free="x")
+    run(make(script), ask(prompt_token_ids=[BOS, 65, 66]))
+    prompt = "".join(map(chr, script.requests[0].prompt_token_ids))
+    assert prompt == "\x01AB[user]hi\n[assistant]"
+
+
+def test_num_ctx_bounds_prompt_and_answer() -> None:
+    script = Script(free="x" * 500)
+    with pytest.raises(InvalidInput, match="tokens"):
+        make(script).prepare(ask("long " * 30, max_context_tokens=40))
+    events = run(make(script), ask(max_context_tokens=40))
+    assert len(content(events)) == 40 - events[0].num_prompt_tokens
+
+
+def test_a_verbatim_prompt_is_not_parsed() -> None:
+    script = Script(free="<think>x")
+    events = run(make(script, THINKING_TEMPLATE), Generate("a", prompt="once"))
+    assert content(events) == "<think>x"
+    assert script.requests[0].prompt_token_ids == (BOS, *map(ord, "once"))
+
+
+def test_an_abort_frees_the_engine() -> None:
+    script = Script(free="hello world")
+    engine = make(script)
+    engine.take(engine.prepare(ask()))
+    engine.step()
+    assert engine.take(Abort("a")) == []
+    assert engine.is_idle
+    assert engine.step() == []
+
+
+def test_what_the_engine_refuses_is_the_clients_error() -> None:
+    failed = run(make(Script()), ask(grammar=Grammar("regex", "bad")))
+    assert failed == [Failed("a", "InvalidInput", "no such grammar")]
+
+
+def test_tokenize_is_answered_and_embed_refused() -> None:
+    engine = make(Script())
+    assert engine.prepare(Tokenize("t", "ab")).token_ids == [BOS, 97, 98]
+    with pytest.raises(Unsupported, match="not embeddings"):
+        engine.prepare(Embed("e", ["x"]))
+
+
+def test_progress_is_told_while_a_prompt_is_read() -> None:
+    script = Script(free="x")
+    engine = make(script)
+    engine.take(engine.prepare(ask()))
+    script.step = lambda: [StepOutput("a", num_computed_tokens=3)]  # type: ignore[method-assign]
+    assert engine.step() == [Progress("a", 3)]
