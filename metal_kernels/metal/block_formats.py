@@ -38,7 +38,7 @@ FORMATS = {
 def block_headers(quantization: str) -> tuple[str, ...]:
     """The shader files that define `Blocks` for a quantization, in order."""
     names = ("slice", *FORMATS[quantization].includes, quantization.lower())
-    return tuple(f"blocks/{name}" for name in names)
+    return ("unroll", *(f"blocks/{name}" for name in names))
 
 
 def random_blocks(

@@ -49,5 +49,5 @@ def gather_kernel(suffix: str) -> Kernel:
         body="gather_kv",
         inputs=("pool", "block_tables", "fence", "sizes"),
         outputs=("k", "v"),
-        headers=(kv_rows.row_header(suffix),),
+        headers=("unroll", kv_rows.row_header(suffix)),
     )

@@ -113,7 +113,7 @@ def write_int8_kernel() -> Kernel:
         body="kv_write_int8",
         inputs=("pool", "slots", "k", "v"),
         outputs=("fence",),
-        headers=(kv_rows.row_header("_int8"),),
+        headers=("unroll", kv_rows.row_header("_int8")),
     )
 
 

@@ -266,7 +266,7 @@ def attention_kernel(suffix: str) -> Kernel:
         body="paged_attention",
         inputs=("q", "pool", "block_tables", "tiles", "sinks", "fence", "sizes", "factors"),
         outputs=("out", "log_sums"),
-        headers=(kv_rows.row_header(suffix),),
+        headers=("unroll", kv_rows.row_header(suffix)),
     )
 
 
@@ -277,4 +277,5 @@ def merge_kernel() -> Kernel:
         body="paged_attention_merge",
         inputs=("partial", "log_sums", "live_splits", "sinks", "sizes"),
         outputs=("out",),
+        headers=("unroll",),
     )

@@ -8,8 +8,8 @@ constexpr uint runs = Blocks::runs, run_length = Blocks::run_length;
 float codes[runs * run_length], scales[runs], offsets[runs];
 const device uchar* at = w + (ulong(ids[i]) * num_blocks + block) * Blocks::bytes;
 Blocks::read(at, slice, codes, scales, offsets);
-for (uint run = 0; run < runs; ++run) {
+UNROLL for (uint run = 0; run < runs; ++run) {
   device T* out = y + ulong(i) * K + block * Blocks::values + Blocks::run_start(slice, run);
-  for (uint k = 0; k < run_length; ++k)
+  UNROLL for (uint k = 0; k < run_length; ++k)
     out[k] = T(scales[run] * codes[run * run_length + k] + offsets[run]);
 }

@@ -6,7 +6,7 @@ const uint slot = (uint(block_tables[sizes[0] + token / BS]) * num_heads + head)
 const vec<float, 4> stored = part < D / 4 ? load_key<P, D, DV>(pool, slot, part)
                                           : load_value<4, P, D, DV>(pool, slot, part - D / 4);
 vec<T, 4> value;
-for (int i = 0; i < 4; ++i) value[i] = T(stored[i]);
+UNROLL for (int i = 0; i < 4; ++i) value[i] = T(stored[i]);
 const ulong row = ulong(head) * num_tokens + token;
 if (part < D / 4)
   ((device vec<T, 4>*)k)[row * (D / 4) + part] = value;

@@ -10,7 +10,7 @@ if (slot < 0) return;  // a row that pads the batch
 
 const ulong from = ulong(token) * num_heads + head;
 float values[group], largest = 0.0f;
-for (int i = 0; i < group; ++i) {
+UNROLL for (int i = 0; i < group; ++i) {
   const int column = first + i;
   values[i] = float(column < D ? k[from * D + column] : v[from * DV + column - D]);
   largest = max(largest, metal::abs(values[i]));
@@ -19,9 +19,9 @@ const half scale = half(largest / 127.0f);
 const float inverse = float(scale) > 0.0f ? 1.0f / float(scale) : 0.0f;
 device uchar* row = const_cast<device uchar*>(pool) +
     ((ulong(slot / BS) * num_heads + head) * BS + slot % BS) * Int8Row<D, DV>::bytes;
-for (int i = 0; i < group; i += 4) {
+UNROLL for (int i = 0; i < group; i += 4) {
   char4 packed;
-  for (int j = 0; j < 4; ++j)
+  UNROLL for (int j = 0; j < 4; ++j)
     packed[j] = char(metal::clamp(metal::rint(values[i + j] * inverse), -127.0f, 127.0f));
   *(device char4*)(row + first + i) = packed;
 }

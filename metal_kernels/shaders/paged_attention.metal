@@ -26,44 +26,46 @@ constexpr int value_parts = (DV + 32 * value_width - 1) / (32 * value_width);
 const int row0 = int(simdgroup % TILES) * R;
 int rows[R], positions[R];  // rows of q [T * H, D]
 vec<T, 4> qs[R][key_parts];
-for (int r = 0; r < R; ++r) {
+UNROLL for (int r = 0; r < R; ++r) {
   const int row = first_row + min(row0 + r, num_rows - 1);
   rows[r] = (first_token + row / group) * num_heads + int(kv_head) * group + row % group;
   positions[r] = first_position + row / group;
   const device vec<T, 4>* from = (const device vec<T, 4>*)(q + ulong(rows[r]) * D);
-  for (int j = 0; j < key_parts; ++j) qs[r][j] = from[j * key_lanes + lane % key_lanes];
+  UNROLL for (int j = 0; j < key_parts; ++j) qs[r][j] = from[j * key_lanes + lane % key_lanes];
 }
 
 // A finite start keeps exp2(largest - new) free of inf - inf.
 float largest[R], total[R], out_sums[R][value_parts * value_width];
-for (int r = 0; r < R; ++r) {
+UNROLL for (int r = 0; r < R; ++r) {
   largest[r] = -3e38f;
   total[r] = 0.0f;
-  for (int i = 0; i < value_parts * value_width; ++i) out_sums[r][i] = 0.0f;
+  UNROLL for (int i = 0; i < value_parts * value_width; ++i) out_sums[r][i] = 0.0f;
 }
 
 for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
   // Keys past the end repeat the last one with weight zero: blocks out of range may be another's.
   const int my_key = min(chunk + int(lane), end - 1);
-  const uint my_slot = (uint(block_tables[table_start + my_key / BS]) * num_kv_heads + kv_head) * BS + my_key % BS;
+  const uint my_block = block_tables[table_start + my_key / BS];
+  const uint my_slot = (my_block * num_kv_heads + kv_head) * BS + my_key % BS;
 
   // A group of lanes takes its own lanes' keys in turn, so that lane i ends with the score of key i.
   float weights[R];
   for (int turn = 0; turn < key_lanes; ++turn) {
     const uint slot = simd_shuffle(my_slot, ushort(lane / key_lanes * key_lanes + turn));
     vec<float, 4> part[key_parts];
-    for (int j = 0; j < key_parts; ++j)
+    UNROLL for (int j = 0; j < key_parts; ++j)
       part[j] = load_key<P, D, DV>(pool, slot, j * key_lanes + lane % key_lanes);
-    for (int r = 0; r < R; ++r) {
+    UNROLL for (int r = 0; r < R; ++r) {
       float score = 0.0f;
-      for (int j = 0; j < key_parts; ++j)
-        for (int i = 0; i < 4; ++i) score += float(qs[r][j][i]) * part[j][i];
-      for (int step = 1; step < key_lanes; step *= 2) score += simd_shuffle_xor(score, ushort(step));
+      UNROLL for (int j = 0; j < key_parts; ++j)
+        UNROLL for (int i = 0; i < 4; ++i) score += float(qs[r][j][i]) * part[j][i];
+      UNROLL for (int step = 1; step < key_lanes; step *= 2)
+        score += simd_shuffle_xor(score, ushort(step));
       if (int(lane % key_lanes) == turn) weights[r] = score;
     }
   }
 
-  for (int r = 0; r < R; ++r) {
+  UNROLL for (int r = 0; r < R; ++r) {
     float score = weights[r] * to_log2;
     if (soft_cap > 0.0f) score = soft_cap * metal::tanh(score / soft_cap);
     const int key = chunk + int(lane);
@@ -73,21 +75,21 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
     weights[r] = metal::exp2(score - new_largest);
     total[r] = total[r] * shrink + simd_sum(weights[r]);
     largest[r] = new_largest;
-    for (int i = 0; i < value_parts * value_width; ++i) out_sums[r][i] *= shrink;
+    UNROLL for (int i = 0; i < value_parts * value_width; ++i) out_sums[r][i] *= shrink;
   }
 
   for (int k = 0; k < 32; ++k) {
     const uint slot = simd_broadcast(my_slot, ushort(k));
     float v[value_parts * value_width];
-    for (int j = 0; j < value_parts; ++j) {
+    UNROLL for (int j = 0; j < value_parts; ++j) {
       const int at = j * 32 + int(lane);
       vec<float, value_width> part = vec<float, value_width>(0.0f);
       if (at * value_width < DV) part = load_value<value_width, P, D, DV>(pool, slot, at);
-      for (int i = 0; i < value_width; ++i) v[j * value_width + i] = part[i];
+      UNROLL for (int i = 0; i < value_width; ++i) v[j * value_width + i] = part[i];
     }
-    for (int r = 0; r < R; ++r) {
+    UNROLL for (int r = 0; r < R; ++r) {
       const float weight = simd_broadcast(weights[r], ushort(k));
-      for (int i = 0; i < value_parts * value_width; ++i) out_sums[r][i] += weight * v[i];
+      UNROLL for (int i = 0; i < value_parts * value_width; ++i) out_sums[r][i] += weight * v[i];
     }
   }
 }
@@ -100,21 +102,22 @@ for (uint half_stripes = STRIPES / 2; half_stripes > 0; half_stripes /= 2) {
   const bool gives = stripe >= half_stripes && stripe < 2 * half_stripes;
   const uint at = (gives ? simdgroup - half_stripes * TILES : simdgroup) * R;
   if (gives)
-    for (int r = 0; r < R; ++r) {
-      for (int i = 0; i < value_parts * value_width; ++i)
+    UNROLL for (int r = 0; r < R; ++r) {
+      UNROLL for (int i = 0; i < value_parts * value_width; ++i)
         given_sums[((at + r) * value_parts * value_width + i) * 32 + lane] = out_sums[r][i];
       if (lane < 2) given_softmax[(at + r) * 2 + lane] = lane == 0 ? largest[r] : total[r];
     }
   threadgroup_barrier(mem_flags::mem_threadgroup);
   if (stripe < half_stripes)
-    for (int r = 0; r < R; ++r) {
-      const float their_largest = given_softmax[(at + r) * 2], their_total = given_softmax[(at + r) * 2 + 1];
+    UNROLL for (int r = 0; r < R; ++r) {
+      const float their_largest = given_softmax[(at + r) * 2];
+      const float their_total = given_softmax[(at + r) * 2 + 1];
       const float new_largest = max(largest[r], their_largest);
       const float mine = metal::exp2(largest[r] - new_largest);
       const float theirs = metal::exp2(their_largest - new_largest);
       largest[r] = new_largest;
       total[r] = total[r] * mine + their_total * theirs;
-      for (int i = 0; i < value_parts * value_width; ++i)
+      UNROLL for (int i = 0; i < value_parts * value_width; ++i)
         out_sums[r][i] = out_sums[r][i] * mine +
             given_sums[((at + r) * value_parts * value_width + i) * 32 + lane] * theirs;
     }
@@ -122,7 +125,7 @@ for (uint half_stripes = STRIPES / 2; half_stripes > 0; half_stripes /= 2) {
 }
 if (stripe > 0) return;
 
-for (int r = 0; r < R; ++r) {
+UNROLL for (int r = 0; r < R; ++r) {
   if (row0 + r >= num_rows) break;
   const int at = rows[r] * num_splits + int(split);
   float sum = total[r], scale = 1.0f;
@@ -134,8 +137,8 @@ for (int r = 0; r < R; ++r) {
     sum = sum * scale + metal::exp2(sink - new_largest);
   }
   scale = sum > 0.0f ? scale / sum : 0.0f;
-  for (int j = 0; j < value_parts; ++j)
-    for (int i = 0; i < value_width; ++i) {
+  UNROLL for (int j = 0; j < value_parts; ++j)
+    UNROLL for (int i = 0; i < value_width; ++i) {
       const int column = (j * 32 + int(lane)) * value_width + i;
       if (column < DV) out[ulong(at) * DV + column] = O(out_sums[r][j * value_width + i] * scale);
     }

@@ -11,16 +11,16 @@ float largest = sink;
 for (int s = 0; s < num_splits; ++s) largest = max(largest, log_sums[first + s]);
 float total = metal::exp2(sink - largest);
 float sums[(DV + 31) / 32];
-for (int i = 0; i < (DV + 31) / 32; ++i) sums[i] = 0.0f;
+UNROLL for (int i = 0; i < (DV + 31) / 32; ++i) sums[i] = 0.0f;
 for (int s = 0; s < num_splits; ++s) {
   const float weight = metal::exp2(log_sums[first + s] - largest);
   total += weight;
-  for (int i = 0; i < (DV + 31) / 32; ++i) {
+  UNROLL for (int i = 0; i < (DV + 31) / 32; ++i) {
     const int column = i * 32 + int(lane);
     if (column < DV) sums[i] += weight * partial[ulong(first + s) * DV + column];
   }
 }
-for (int i = 0; i < (DV + 31) / 32; ++i) {
+UNROLL for (int i = 0; i < (DV + 31) / 32; ++i) {
   const int column = i * 32 + int(lane);
   if (column < DV) out[ulong(token * num_heads + head) * DV + column] = T(sums[i] / total);
 }

@@ -12,35 +12,36 @@ const uint num_blocks = K / Blocks::values, num_slices = num_blocks * Blocks::sl
 constexpr uint runs = Blocks::runs, run_length = Blocks::run_length, steps = run_length / 2;
 
 simdgroup_matrix<float, 8, 8> sums[NT][MT];
-for (int n = 0; n < NT; ++n)
-  for (int m = 0; m < MT; ++m) sums[n][m] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
+UNROLL for (int n = 0; n < NT; ++n)
+  UNROLL for (int m = 0; m < MT; ++m) sums[n][m] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
 
 for (uint first_slice = simdgroup * 4; first_slice < num_slices; first_slice += SIMDGROUPS * 4) {
   // x as the right-hand matrix: this lane's row of it is column `row` of the weights' fragment.
   const uint x_slice = min(first_slice + row / 2, num_slices - 1);
   vec<T, 4> xs[MT][2][runs][steps / 4];
-  for (int m = 0; m < MT; ++m)
-    for (uint i = 0; i < 2; ++i)
-      for (uint run = 0; run < runs; ++run) {
+  UNROLL for (int m = 0; m < MT; ++m)
+    UNROLL for (uint i = 0; i < 2; ++i)
+      UNROLL for (uint run = 0; run < runs; ++run) {
         const uint at = min(m * 8 + column + i, M - 1) * K + x_slice / Blocks::slices * Blocks::values +
             Blocks::run_start(x_slice % Blocks::slices, run) + row % 2 * steps;
-        for (uint k = 0; k < steps / 4; ++k) xs[m][i][run][k] = ((const device vec<T, 4>*)(x + at))[k];
+        UNROLL for (uint k = 0; k < steps / 4; ++k)
+          xs[m][i][run][k] = ((const device vec<T, 4>*)(x + at))[k];
       }
 
   const bool exists = first_slice + column / 2 < num_slices;
   const uint w_slice = min(first_slice + column / 2, num_slices - 1);
-  for (int n = 0; n < NT; ++n) {
+  UNROLL for (int n = 0; n < NT; ++n) {
     const uint output = min(first_output + n * 8 + row, N - 1);
     float codes[runs * run_length], scales[runs], offsets[runs];
     Blocks::read(w + (ulong(output) * num_blocks + w_slice / Blocks::slices) * Blocks::bytes,
                  w_slice % Blocks::slices, codes, scales, offsets);
-    for (uint run = 0; run < runs; ++run) {
+    UNROLL for (uint run = 0; run < runs; ++run) {
       const float scale = exists ? scales[run] : 0.0f, offset = exists ? offsets[run] : 0.0f;
-      for (uint f = 0; f < steps; ++f) {
+      UNROLL for (uint f = 0; f < steps; ++f) {
         simdgroup_matrix<F, 8, 8> weights;
         weights.thread_elements()[0] = F(scale * codes[run * run_length + f] + offset);
         weights.thread_elements()[1] = F(scale * codes[run * run_length + f + steps] + offset);
-        for (int m = 0; m < MT; ++m) {
+        UNROLL for (int m = 0; m < MT; ++m) {
           simdgroup_matrix<F, 8, 8> inputs;
           inputs.thread_elements()[0] = F(xs[m][0][run][f / 4][f % 4]);
           inputs.thread_elements()[1] = F(xs[m][1][run][f / 4][f % 4]);
@@ -52,10 +53,11 @@ for (uint first_slice = simdgroup * 4; first_slice < num_slices; first_slice += 
 }
 
 threadgroup float partial[SIMDGROUPS * NT * MT * 64];
-for (int n = 0; n < NT; ++n)
-  for (int m = 0; m < MT; ++m)
-    for (uint i = 0; i < 2; ++i)
-      partial[((simdgroup * NT + n) * MT + m) * 64 + row * 8 + column + i] = sums[n][m].thread_elements()[i];
+UNROLL for (int n = 0; n < NT; ++n)
+  UNROLL for (int m = 0; m < MT; ++m)
+    UNROLL for (uint i = 0; i < 2; ++i)
+      partial[((simdgroup * NT + n) * MT + m) * 64 + row * 8 + column + i] =
+          sums[n][m].thread_elements()[i];
 threadgroup_barrier(mem_flags::mem_threadgroup);
 
 for (uint at = simdgroup * 32 + lane; at < NT * MT * 64; at += SIMDGROUPS * 32) {

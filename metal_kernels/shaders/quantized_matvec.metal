@@ -8,31 +8,31 @@ const uint num_blocks = K / Blocks::values;
 constexpr uint runs = Blocks::runs, run_length = Blocks::run_length;
 
 float sums[R][M];
-for (int r = 0; r < R; ++r)
-  for (int m = 0; m < M; ++m) sums[r][m] = 0.0f;
+UNROLL for (int r = 0; r < R; ++r)
+  UNROLL for (int m = 0; m < M; ++m) sums[r][m] = 0.0f;
 
 for (uint s = lane; s < num_blocks * Blocks::slices; s += 32) {
   const uint block = s / Blocks::slices, slice = s % Blocks::slices;
   vec<T, 4> xs[M][runs][run_length / 4];
   float x_sums[M][runs];
-  for (int m = 0; m < M; ++m)
-    for (uint run = 0; run < runs; ++run) {
+  UNROLL for (int m = 0; m < M; ++m)
+    UNROLL for (uint run = 0; run < runs; ++run) {
       const uint at = m * K + block * Blocks::values + Blocks::run_start(slice, run);
       x_sums[m][run] = 0.0f;
-      for (uint i = 0; i < run_length / 4; ++i) {
+      UNROLL for (uint i = 0; i < run_length / 4; ++i) {
         const vec<T, 4> v = ((const device vec<T, 4>*)(x + at))[i];
         xs[m][run][i] = v;
         x_sums[m][run] += float(v[0]) + float(v[1]) + float(v[2]) + float(v[3]);
       }
     }
-  for (int r = 0; r < R; ++r) {
+  UNROLL for (int r = 0; r < R; ++r) {
     const uint row = min(first_row + r, N - 1);
     float codes[runs * run_length], scales[runs], offsets[runs];
     Blocks::read(w + (ulong(row) * num_blocks + block) * Blocks::bytes, slice, codes, scales, offsets);
-    for (int m = 0; m < M; ++m)
-      for (uint run = 0; run < runs; ++run) {
+    UNROLL for (int m = 0; m < M; ++m)
+      UNROLL for (uint run = 0; run < runs; ++run) {
         float product = 0.0f;
-        for (uint i = 0; i < run_length; ++i)
+        UNROLL for (uint i = 0; i < run_length; ++i)
           product += codes[run * run_length + i] * float(xs[m][run][i / 4][i % 4]);
         sums[r][m] += scales[run] * product;
         if (Blocks::has_offset) sums[r][m] += offsets[run] * x_sums[m][run];
@@ -40,8 +40,8 @@ for (uint s = lane; s < num_blocks * Blocks::slices; s += 32) {
   }
 }
 
-for (int r = 0; r < R; ++r)
-  for (int m = 0; m < M; ++m) {
+UNROLL for (int r = 0; r < R; ++r)
+  UNROLL for (int m = 0; m < M; ++m) {
     const float sum = simd_sum(sums[r][m]);
     if (lane == 0 && first_row + r < N) y[m * N + first_row + r] = T(sum);
   }

@@ -12,14 +12,14 @@ from gguf.quants import quantize
 from engine.batch import Batch
 from engine.block_pool import BlockPool
 from engine.engine import Engine
-from engine.fusion import fuse
 from engine.kv_cache import KVCache, LayerShape, layer_windows, probe_layers
 from engine.loading import EngineOptions, load_model
 from engine.model_runner import ModelRunner
-from engine.network import build_network
+from engine.network.fusion import fuse
+from engine.network.weights import place_matrix
+from engine.network.zoo import build_network
 from engine.request import Request, SamplingParams
 from engine.scheduler import SchedulerLimits
-from engine.weights import place_matrix
 from metal_kernels import quantized, reference
 from models.files import ModelFiles
 from tests.metal_shaders.tracing import trace

@@ -9,9 +9,9 @@ struct Blocks {
                               thread float* scales, thread float* offsets) {
     const device uint2* pairs = (const device uint2*)block;
     const uint2 head = pairs[0];
-    for (int i = 0; i < 2; ++i) {
+    UNROLL for (int i = 0; i < 2; ++i) {
       const uint2 quants = pairs[1 + slice * 2 + i];
-      for (int k = 0; k < 2; ++k)
+      UNROLL for (int k = 0; k < 2; ++k)
         look_up_nibbles(quants[k], codes + 8 * i + 4 * k, codes + 16 + 8 * i + 4 * k);
     }
     const uint scale = (head.y >> (4 * slice) & 15) | (head.x >> (16 + 2 * slice) & 3) << 4;

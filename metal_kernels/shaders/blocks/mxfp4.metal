@@ -9,7 +9,7 @@ struct Blocks {
 
   static METAL_FUNC void read(const device uchar* block, uint slice, thread float* codes,
                               thread float* scales, thread float* offsets) {
-    for (int i = 0; i < 8; ++i) {
+    UNROLL for (int i = 0; i < 8; ++i) {
       const uint pair = block[1 + slice * 8 + i];
       codes[i] = fp4_values[pair & 15];
       codes[8 + i] = fp4_values[pair >> 4];

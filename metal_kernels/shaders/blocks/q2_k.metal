@@ -11,14 +11,14 @@ struct Blocks {
                               thread float* scales, thread float* offsets) {
     const device uint* words = (const device uint*)block;
     const half2 d = as_type<half2>(words[20]);
-    for (int i = 0; i < 2; ++i) {
+    UNROLL for (int i = 0; i < 2; ++i) {
       const uint quants = words[4 + slice * 2 + i];
-      for (int run = 0; run < 4; ++run) {
+      UNROLL for (int run = 0; run < 4; ++run) {
         const uchar4 q = as_type<uchar4>(quants >> (2 * run) & 0x03030303u);
-        for (int k = 0; k < 4; ++k) codes[8 * run + 4 * i + k] = float(q[k]);
+        UNROLL for (int k = 0; k < 4; ++k) codes[8 * run + 4 * i + k] = float(q[k]);
       }
     }
-    for (int run = 0; run < 4; ++run) {
+    UNROLL for (int run = 0; run < 4; ++run) {
       const uint pair = block[slice / 4 * 8 + run * 2 + slice % 4 / 2];
       scales[run] = float(d.x) * float(pair & 15);
       offsets[run] = -float(d.y) * float(pair >> 4);

@@ -10,17 +10,17 @@ struct Blocks {
   static METAL_FUNC void read(const device uchar* block, uint slice, thread float* codes,
                               thread float* scales, thread float* offsets) {
     const uint side = slice / 4, at = slice % 4 * 8;
-    for (int i = 0; i < 2; ++i) {
+    UNROLL for (int i = 0; i < 2; ++i) {
       const uint third = load_word(block + at + 4 * i) >> (4 * side);
       const uint quants = load_word(block + 32 + side * 32 + at + 4 * i);
-      for (int run = 0; run < 4; ++run) {
+      UNROLL for (int run = 0; run < 4; ++run) {
         const uint low = quants >> (2 * run) & 0x03030303u, high = third >> run & 0x01010101u;
         const uchar4 q = as_type<uchar4>(low | high << 2);
-        for (int k = 0; k < 4; ++k) codes[8 * run + 4 * i + k] = float(q[k]);
+        UNROLL for (int k = 0; k < 4; ++k) codes[8 * run + 4 * i + k] = float(q[k]);
       }
     }
     const float d = load_half(block + 108);
-    for (int run = 0; run < 4; ++run) {
+    UNROLL for (int run = 0; run < 4; ++run) {
       const uint group = side * 8 + run * 2 + at / 16;
       const uint low = uint(block[96 + group % 8]) >> (4 * side) & 15;
       const uint high = uint(block[104 + group % 4]) >> (2 * (group / 4)) & 3;

@@ -6,7 +6,7 @@ struct Blocks {
 
   static METAL_FUNC void read(const device uchar* block, uint slice, thread float* codes,
                               thread float* scales, thread float* offsets) {
-    for (int i = 0; i < 2; ++i)
+    UNROLL for (int i = 0; i < 2; ++i)
       unpack_nibbles(load_word(block + 2 + slice * 8 + 4 * i), codes + 4 * i, codes + 8 + 4 * i);
     scales[0] = scales[1] = load_half(block);
     offsets[0] = offsets[1] = -8.0f * scales[0];

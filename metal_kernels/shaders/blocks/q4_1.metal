@@ -7,7 +7,8 @@ struct Blocks {
   static METAL_FUNC void read(const device uchar* block, uint slice, thread float* codes,
                               thread float* scales, thread float* offsets) {
     const device uint* words = (const device uint*)block;
-    for (int i = 0; i < 2; ++i) unpack_nibbles(words[1 + slice * 2 + i], codes + 4 * i, codes + 8 + 4 * i);
+    UNROLL for (int i = 0; i < 2; ++i)
+      unpack_nibbles(words[1 + slice * 2 + i], codes + 4 * i, codes + 8 + 4 * i);
     const half2 head = as_type<half2>(words[0]);
     scales[0] = scales[1] = float(head.x);
     offsets[0] = offsets[1] = float(head.y);

@@ -11,6 +11,6 @@ struct Blocks {
     const device uint4* words = (const device uint4*)block;
     read_k_scales(words[0], slice / 2, scales, offsets);
     const uint4 quants = words[1 + slice];
-    for (int i = 0; i < 4; ++i) unpack_nibbles(quants[i], codes + 4 * i, codes + 16 + 4 * i);
+    UNROLL for (int i = 0; i < 4; ++i) unpack_nibbles(quants[i], codes + 4 * i, codes + 16 + 4 * i);
   }
 };

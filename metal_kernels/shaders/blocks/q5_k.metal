@@ -12,11 +12,11 @@ struct Blocks {
     const uint pair = slice / 2;
     read_k_scales(words[0], pair, scales, offsets);
     const uint4 fifth = words[1 + slice % 2], quants = words[3 + slice];
-    for (int i = 0; i < 4; ++i) {
+    UNROLL for (int i = 0; i < 4; ++i) {
       const uint bits = fifth[i] >> (2 * pair);
       const uchar4 low = as_type<uchar4>((quants[i] & 0x0F0F0F0Fu) | (bits & 0x01010101u) << 4);
       const uchar4 high = as_type<uchar4>(((quants[i] >> 4) & 0x0F0F0F0Fu) | (bits & 0x02020202u) << 3);
-      for (int k = 0; k < 4; ++k) {
+      UNROLL for (int k = 0; k < 4; ++k) {
         codes[4 * i + k] = float(low[k]);
         codes[16 + 4 * i + k] = float(high[k]);
       }

@@ -12,7 +12,7 @@ struct Blocks {
     const uint side = slice / 4, at = slice % 4 * 8;
     const device uchar* low = block + side * 64 + at;
     const device uchar* high = block + 128 + side * 32 + at;
-    for (int i = 0; i < 2; ++i) {
+    UNROLL for (int i = 0; i < 2; ++i) {
       const uint first = load_word(low + 4 * i), second = load_word(low + 32 + 4 * i);
       const uint top = load_word(high + 4 * i);
       const uchar4 q[4] = {
@@ -21,11 +21,11 @@ struct Blocks {
           as_type<uchar4>(((first >> 4) & 0x0F0F0F0Fu) | (top & 0x30303030u)),
           as_type<uchar4>(((second >> 4) & 0x0F0F0F0Fu) | ((top >> 2) & 0x30303030u)),
       };
-      for (int run = 0; run < 4; ++run)
-        for (int k = 0; k < 4; ++k) codes[8 * run + 4 * i + k] = float(q[run][k]);
+      UNROLL for (int run = 0; run < 4; ++run)
+        UNROLL for (int k = 0; k < 4; ++k) codes[8 * run + 4 * i + k] = float(q[run][k]);
     }
     const float d = load_half(block + 208);
-    for (int run = 0; run < 4; ++run) {
+    UNROLL for (int run = 0; run < 4; ++run) {
       const uint group = side * 8 + run * 2 + slice % 4 / 2;
       scales[run] = d * float(as_type<char>(block[192 + group]));
       offsets[run] = -32.0f * scales[run];

@@ -6,9 +6,9 @@ struct Blocks {
 
   static METAL_FUNC void read(const device uchar* block, uint slice, thread float* codes,
                               thread float* scales, thread float* offsets) {
-    for (int i = 0; i < 4; ++i) {
+    UNROLL for (int i = 0; i < 4; ++i) {
       const char4 q = as_type<char4>(load_word(block + 2 + slice * 16 + 4 * i));
-      for (int k = 0; k < 4; ++k) codes[4 * i + k] = float(q[k]);
+      UNROLL for (int k = 0; k < 4; ++k) codes[4 * i + k] = float(q[k]);
     }
     scales[0] = load_half(block);
     offsets[0] = 0.0f;

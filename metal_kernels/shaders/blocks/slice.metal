@@ -8,7 +8,7 @@
 METAL_FUNC void unpack_nibbles(uint word, thread float* low, thread float* high) {
   const uchar4 l = as_type<uchar4>(word & 0x0F0F0F0Fu);
   const uchar4 h = as_type<uchar4>((word >> 4) & 0x0F0F0F0Fu);
-  for (int i = 0; i < 4; ++i) {
+  UNROLL for (int i = 0; i < 4; ++i) {
     low[i] = float(l[i]);
     high[i] = float(h[i]);
   }

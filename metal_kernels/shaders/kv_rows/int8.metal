@@ -11,7 +11,7 @@ METAL_FUNC vec<float, WIDTH> load_int8(const device uchar* pool, uint slot, int 
   const float scale = float(((const device half*)(row + D + DV))[column / Int8Row<D, DV>::group]);
   const vec<char, WIDTH> stored = *(const device vec<char, WIDTH>*)(row + column);
   vec<float, WIDTH> values;
-  for (int i = 0; i < WIDTH; ++i) values[i] = scale * float(stored[i]);
+  UNROLL for (int i = 0; i < WIDTH; ++i) values[i] = scale * float(stored[i]);
   return values;
 }
 

@@ -3,7 +3,7 @@ template <typename P, int D, int DV>
 METAL_FUNC vec<float, 4> load_key(const device P* pool, uint slot, int part) {
   const vec<P, 4> stored = ((const device vec<P, 4>*)(pool + ulong(slot) * (D + DV)))[part];
   vec<float, 4> key;
-  for (int i = 0; i < 4; ++i) key[i] = float(stored[i]);
+  UNROLL for (int i = 0; i < 4; ++i) key[i] = float(stored[i]);
   return key;
 }
 
@@ -11,6 +11,6 @@ template <int WIDTH, typename P, int D, int DV>
 METAL_FUNC vec<float, WIDTH> load_value(const device P* pool, uint slot, int part) {
   const vec<P, WIDTH> stored = ((const device vec<P, WIDTH>*)(pool + ulong(slot) * (D + DV) + D))[part];
   vec<float, WIDTH> value;
-  for (int i = 0; i < WIDTH; ++i) value[i] = float(stored[i]);
+  UNROLL for (int i = 0; i < WIDTH; ++i) value[i] = float(stored[i]);
   return value;
 }
