@@ -30,18 +30,24 @@ inline __m256i upper_halves(__m512i bits) {
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
 }
 
-// 32 columns of 16 rows of F16, pairs of columns side by side, into two bfloat16 tiles.
+// 32 columns of 16 rows of F16, pairs of columns side by side, into two bfloat16 tiles. Cutting off
+// leaves at most three bits of mantissa for the low part, so both parts are exact.
 void split_weights(const uint8_t* tile, uint8_t* out) {
+  const __m512i upper = _mm512_set1_epi32(int32_t(0xffff0000));
+  auto join = [](__m512 even, __m512 odd) {
+    __m512i low_words = _mm512_srli_epi32(_mm512_castps_si512(even), 16);
+    return _mm512_mask_blend_epi16(0xaaaaaaaa, low_words, _mm512_castps_si512(odd));
+  };
   for (int i = 0; i < 16; ++i) {
     __m512i pairs = load64(tile + i * 64);
     __m512 even = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs));
     __m512 odd = _mm512_cvtph_ps(upper_halves(pairs));
-    __m512i even_high = high_part(even), odd_high = high_part(odd);
-    __m512 even_low = _mm512_sub_ps(even, _mm512_castsi512_ps(even_high));
-    __m512 odd_low = _mm512_sub_ps(odd, _mm512_castsi512_ps(odd_high));
-    auto join = [](__m512i a, __m512i b) { return _mm512_or_si512(_mm512_srli_epi32(a, 16), b); };
-    _mm512_store_si512(out + i * 64, join(even_high, odd_high));
-    _mm512_store_si512(out + kStepBytes + i * 64, join(high_part(even_low), high_part(odd_low)));
+    auto cut = [&](__m512 x) {
+      return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), upper));
+    };
+    _mm512_store_si512(out + i * 64, join(even, odd));
+    _mm512_store_si512(out + kStepBytes + i * 64, join(_mm512_sub_ps(even, cut(even)),
+                                                       _mm512_sub_ps(odd, cut(odd))));
   }
 }
 
