@@ -69,11 +69,19 @@ def parse_seconds(text: str) -> float:
 
     >>> parse_seconds("90"), parse_seconds("-1"), parse_seconds("2m")
     (90.0, inf, 120.0)
+
+    Raises:
+        InvalidInput: it is neither.
     """
     try:
         return parse_keep_alive(float(text))
     except ValueError:
+        pass
+    try:
         return parse_keep_alive(text)
+    except InvalidInput:
+        hint = "write 90 (seconds), 10m, 1h30m or -1 (for ever)"
+        raise InvalidInput(f"{text!r} is not a length of time", hint=hint) from None
 
 
 def nanoseconds(seconds: float) -> int:

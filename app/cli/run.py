@@ -20,6 +20,7 @@ from app.cli.arguments import (
 )
 from app.cli.output import print_json
 from app.client import connect_or_start
+from app.durations import FOREVER, parse_seconds
 from app.settings import read_settings
 from models.errors import InvalidInput, NotFound
 
@@ -126,7 +127,7 @@ def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         "format": _read_format(given["format_name"]),
         "adapter": adapter_reference(given["adapter"]),
         "think": given["think"],
-        "keep_alive": given["keep_alive"],
+        "keep_alive": _keep_alive(given["keep_alive"]),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -146,3 +147,11 @@ def _read_format(name: str | None) -> Any:
     if not isinstance(schema, dict):
         raise InvalidInput(f"{name}: a JSON Schema is an object, not {type(schema).__name__}")
     return schema
+
+
+def _keep_alive(text: str | None) -> float | None:
+    """Seconds, as the daemon takes them; -1 means for ever."""
+    if text is None:
+        return None
+    seconds = parse_seconds(text)
+    return -1 if seconds == FOREVER else seconds

@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from app.cli.arguments import model_reference
-from app.durations import parse_keep_alive
+from app.durations import parse_seconds
 from app.settings import read_settings
 
 
@@ -35,7 +35,7 @@ def serve_command(
     address = (host or settings.host, settings.port if port is None else port)
     settings = replace(settings, address=address)
     if keep_alive is not None:
-        settings = replace(settings, keep_alive_s=parse_keep_alive(keep_alive))
+        settings = replace(settings, keep_alive_s=parse_seconds(keep_alive))
     name = None if preload is None else model_reference(preload, settings)
     from app.daemon.serve import serve
 
