@@ -13,6 +13,11 @@ def prefix_dir(home: Path) -> Path:
     return home / "cache" / "prefixes"
 
 
+def kernel_checks_file(home: Path) -> Path:
+    """What the check of the Metal kernels found on this machine."""
+    return home / "cache" / "kernels.json"
+
+
 def history_db(home: Path) -> Path:
     """The chats kept by the terminal interface."""
     return home / "history.sqlite3"

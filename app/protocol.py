@@ -31,6 +31,8 @@ class Load:
     prefix_directory: str | None = None
     """Where prefixes outlive the worker; None: nowhere."""
     prefix_bytes: int = 0
+    kernel_checks: str | None = None
+    """File that keeps what the kernels' check on this machine found."""
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ class KVCache:
                 rows = layer.pool[source].swapaxes(0, 1)
                 keys, values = mx.split(rows, [layer.key_size], axis=-1)
                 layer.pool = kv_write(layer.pool, slots, keys, values)
+            mx.eval(self.pools)  # a plain read that follows is not ordered behind Metal's write
 
     def read_block(self, block_id: int) -> bytes:
         """A block of all layers, as the disk keeps it."""

@@ -10,6 +10,7 @@ import mlx.nn as nn
 from engine.block_pool import BlockPool
 from engine.disk_cache import DiskCache
 from engine.engine import Engine
+from engine.kernels import check_metal_kernels
 from engine.kv_cache import KVCache, layer_windows, probe_layers
 from engine.memory import BLOCK_SIZE, num_pool_blocks
 from engine.model_runner import ModelRunner
@@ -54,6 +55,8 @@ class EngineOptions:
     """Where prefixes outlive the process; None: nowhere."""
     prefix_bytes: int = 4 * 2**30
     """For the prefixes of one model on disk."""
+    kernel_checks: Path | None = None
+    """File of the Metal kernels' checks on this machine; None: they are trusted unchecked."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
     """
     if options.num_threads is not None:
         backend.set_num_threads(options.num_threads)
-    loaded = load_network(files, options.adapter)
+    loaded = load_network(files, options.adapter, options.kernel_checks)
     fuse(loaded.network)
     loaded.network.eval()
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
@@ -139,9 +142,12 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
     return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine)
 
 
-def load_network(files: ModelFiles, adapter: Path | None = None) -> LoadedNetwork:
+def load_network(
+    files: ModelFiles, adapter: Path | None = None, kernel_checks: Path | None = None
+) -> LoadedNetwork:
     """Network, weights and text side of a model, with a LoRA adapter on top where one is given."""
-    loaded = _load_gguf(files) if files.format == "gguf" else _load_directory(files)
+    load = _load_gguf if files.format == "gguf" else _load_directory
+    loaded = load(files, kernel_checks)
     if adapter is not None:
         load_adapter(loaded.network, adapter)
     return loaded
@@ -197,9 +203,12 @@ def _wanted_context(options: EngineOptions) -> int:
     return options.max_context_tokens
 
 
-def _load_gguf(files: ModelFiles) -> LoadedNetwork:
+def _load_gguf(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetwork:
     gguf = read_gguf(files.paths[0])
     config = config_from_gguf(gguf)
+    if kernel_checks is not None:
+        quantizations = frozenset(tensor.quantization for tensor in gguf.tensors.values())
+        check_metal_kernels(config, quantizations, kernel_checks)
     network = build_network(config)
     weights = load_gguf_weights(network, gguf, module_paths(gguf, config))
     tokenizer = load_gguf_tokenizer(gguf)
@@ -207,9 +216,11 @@ def _load_gguf(files: ModelFiles) -> LoadedNetwork:
     return LoadedNetwork(network, config, tokenizer, template, weights)
 
 
-def _load_directory(files: ModelFiles) -> LoadedNetwork:
+def _load_directory(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetwork:
     assert files.directory is not None
     config = read_config(files.directory)
+    if kernel_checks is not None:
+        check_metal_kernels(config, frozenset(), kernel_checks)
     network = build_network(config)
     weights = load_directory_weights(network, files.directory, config)
     tokenizer = load_tokenizer_directory(files.directory)

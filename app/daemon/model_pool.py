@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.daemon.model_worker import ModelKey, ModelSource, ModelWorker
-from app.locations import prefix_dir
+from app.locations import kernel_checks_file, prefix_dir
 from app.protocol import Load
 from app.settings import Settings
 from models.errors import Busy
@@ -199,4 +199,5 @@ def make_load(source: ModelSource, settings: Settings, library: str) -> Load:
         num_threads=settings.num_threads,
         prefix_directory=str(prefix_dir(settings.home)),
         prefix_bytes=settings.prefix_disk_bytes,
+        kernel_checks=str(kernel_checks_file(settings.home)),
     )

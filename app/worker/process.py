@@ -112,6 +112,7 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
         adapter=adapter,
         prefix_directory=Path(message.prefix_directory) if message.prefix_directory else None,
         prefix_bytes=message.prefix_bytes,
+        kernel_checks=Path(message.kernel_checks) if message.kernel_checks else None,
     )
     model = load_model(files, options)
     ready = Ready(
