@@ -1,0 +1,132 @@
+// Runs every kernel of this processor over awkward sizes, with buffers of exactly the size the ops
+// allocate. Built with sanitizers by test_sanitizers.py.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "pack.h"
+#include "thread_pool.h"
+
+using namespace localllm;
+
+namespace {
+
+struct Free {
+  void operator()(void* p) const { std::free(p); }
+};
+template <typename T>
+std::unique_ptr<T[], Free> make(size_t count) {
+  size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+  auto* p = static_cast<T*>(std::aligned_alloc(64, std::max<size_t>(bytes, 64)));
+  std::memset(static_cast<void*>(p), 0, bytes);
+  return std::unique_ptr<T[], Free>(p);
+}
+
+std::mt19937 random_numbers(1);
+
+void fill(float* x, size_t count) {
+  std::normal_distribution<float> normal;
+  for (size_t i = 0; i < count; ++i) x[i] = normal(random_numbers);
+}
+
+void multiply(const Format& f, const uint8_t* packed, int rows, int columns, int inputs) {
+  const MatmulKernels& k = kernels().matmul;
+  std::vector<float> x(size_t(inputs) * columns), y(size_t(inputs) * rows);
+  fill(x.data(), x.size());
+  Panel panel;
+  panel.num_rows = inputs;
+  panel.num_columns = columns;
+  panel.num_supers = num_supers(columns);
+  size_t blocks = size_t(inputs) * panel.num_supers;
+  auto planes = make<int8_t>(blocks * 512 + 1024);
+  auto info = make<BlockInfo>(blocks + kTileRows);
+  auto split = make<uint16_t>(size_t(num_tiles(inputs)) * ((columns + 31) / 32) * 1024);
+  panel.planes = planes.get();
+  panel.info = info.get();
+  bool splits = f.kind == Kind::Dense && f.number != Number::F32 && k.split_rows;
+  if (splits) k.split_rows(x.data(), columns, split.get(), 0, inputs);
+  else if (f.kind != Kind::Dense) k.quantize_rows(x.data(), panel, 0, inputs);
+  MatmulJob job{f,     packed,   rows, columns, inputs, panel, x.data(), splits ? split.get() : nullptr,
+                y.data()};
+  parallel_ranges(num_tiles(rows), 2, [&](int64_t begin, int64_t end) {
+    k.matmul(job, int(begin), int(end));
+  });
+}
+
+void run_matmuls(const std::string& name, int columns) {
+  constexpr int kRows = 37;
+  Format f = parse_format(name);
+  int64_t row_bytes = gguf_row_bytes(name, columns);
+  std::vector<uint8_t> blocks(size_t(kRows) * row_bytes);
+  for (auto& b : blocks) b = uint8_t(random_numbers() & 0x3b);  // no NaN among the scales
+  auto packed = make<uint8_t>(num_tiles(kRows) * tile_bytes(f, columns));
+  pack_gguf(name, blocks.data(), row_bytes, kRows, columns, packed.get());
+  std::vector<float> row(columns);
+  unpack_row(f, packed.get(), columns, kRows - 1, row.data());
+  for (int inputs : {1, 2, 3, 5, 17, 40}) multiply(f, packed.get(), kRows, columns, inputs);
+}
+
+void run_attention(int size_k, int size_v, int rows, int context) {
+  constexpr int kBlock = 16, kGroup = 3;
+  int blocks = (context + kBlock - 1) / kBlock;
+  AttentionShape shape{kGroup, 1, size_k, size_v, kBlock, false, 0.125f, 20, 0};
+  std::vector<float> q(size_t(rows) * kGroup * size_k);
+  std::vector<float> pool(size_t(blocks) * kBlock * (size_k + size_v));
+  fill(q.data(), q.size());
+  fill(pool.data(), pool.size());
+  std::vector<int32_t> table(blocks);
+  for (int i = 0; i < blocks; ++i) table[i] = i;
+  int lanes = rows * kGroup;
+  auto scratch = make<float>(kernels().attention.scratch_floats(shape, lanes));
+  auto values = make<float>(size_t(2) * lanes * shape.padded_v());
+  std::vector<LaneState> states(2 * lanes);
+  for (int i = 0; i < 2 * lanes; ++i) states[i].values = values.get() + i * shape.padded_v();
+  AttentionTask task{q.data(), pool.data(), table.data(),   0, 0,
+                     lanes,    context - rows, 0, std::min(context, kSplitKeys)};
+  kernels().attention.attend(shape, task, scratch.get(), states.data());
+  kernels().attention.attend(shape, task, scratch.get(), states.data() + lanes);
+  for (int i = 0; i < lanes; ++i) kernels().attention.merge(shape, states[i], states[lanes + i]);
+}
+
+void run_pointwise() {
+  for (int n : {1, 15, 16, 33}) {
+    std::vector<float> a(n), b(n), y(n);
+    std::vector<uint16_t> half(n);
+    fill(a.data(), n);
+    fill(b.data(), n);
+    const PointwiseKernels& k = kernels().pointwise;
+    k.rms_norm(a.data(), b.data(), 1e-5f, n, y.data());
+    k.swiglu(a.data(), b.data(), n, y.data());
+    k.geglu(a.data(), b.data(), n, y.data());
+    k.to_half(a.data(), n, half.data());
+    if (n > 1) k.rope(a.data(), b.data(), b.data(), n / 2, n % 2, y.data());
+  }
+}
+
+}  // namespace
+
+int main() {
+  ThreadPool::instance().set_num_threads(3);
+  for (const char* isa : {"scalar", "avx2", "avx512", "amx"}) {
+    if (!*choose_isa(isa)) {
+      choose_isa("");
+      continue;
+    }
+    for (const char* name : {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"})
+      run_matmuls(name, 512);
+    for (const char* name : {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4"})
+      run_matmuls(name, 288 + 32);
+    for (const char* name : {"F16", "BF16", "F32"}) run_matmuls(name, 51);
+    run_attention(64, 64, 1, 70);
+    run_attention(20, 36, 7, 600);
+    run_pointwise();
+    std::printf("%s\n", isa);
+  }
+  ThreadPool::instance().set_num_threads(1);
+}
