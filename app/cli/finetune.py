@@ -1,5 +1,6 @@
 """`localllm finetune`: train a LoRA adapter; the loss is printed and drawn."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,10 @@ def finetune_command(model: str, data: Path, output: Path, as_json: bool, **give
     files = resolve(model, open_library(read_settings()))
     _check_output(output)
     from engine.network.lora import LoRAConfig
+    from engine.training import use_fast_blas
+
+    if "mlx.core" not in sys.modules:  # it cannot be replaced under a running MLX
+        use_fast_blas()
     from engine.training.finetune import FinetuneOptions, finetune
 
     options = FinetuneOptions(
