@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=180, help="time budget of this run")
     parser.add_argument(
-        "--decay-minutes", type=float, default=45, help="its last part, with decaying rate"
+        "--decay-minutes", type=float, default=120, help="its last part, with decaying rate"
     )
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--batches-per-step", type=int, default=4)

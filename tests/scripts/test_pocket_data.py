@@ -7,7 +7,7 @@ import click
 import pytest
 
 from app.cli.root import COMMANDS, root
-from engine.chat_template import ChatTemplate
+from engine.text.chat_template import ChatTemplate
 from scripts.pocket.dialogue import Dialogue, share
 from scripts.pocket.help_intents import INTENTS, Intent
 from scripts.pocket.mix import SKILLS, held_out_set
