@@ -59,11 +59,8 @@ def finetune_command(model: str, data: Path, output: Path, as_json: bool, **give
 
     files = resolve(model, open_library(read_settings()))
     _check_output(output)
+    _use_fast_blas()
     from engine.network.lora import LoRAConfig
-    from engine.training import use_fast_blas
-
-    if "mlx.core" not in sys.modules:  # it cannot be replaced under a running MLX
-        use_fast_blas()
     from engine.training.finetune import FinetuneOptions, finetune
 
     options = FinetuneOptions(
@@ -88,6 +85,14 @@ def finetune_command(model: str, data: Path, output: Path, as_json: bool, **give
         click.echo("\n".join(["", *draw_curve([step.loss for step in done])]))
         click.echo(f"\nadapter: {output}")
         click.echo(f"try it:  localllm run {model} --adapter {output} PROMPT")
+
+
+def _use_fast_blas() -> None:
+    """Before anything imports MLX: nothing can be put under it while it runs."""
+    if "mlx.core" not in sys.modules:
+        from engine.training import use_fast_blas
+
+        use_fast_blas()
 
 
 def _check_output(output: Path) -> None:

@@ -60,4 +60,6 @@ def _multiply(weight: QuantizedMatrix, x: mx.array) -> mx.array:
 def _input_gradient(
     weight: QuantizedMatrix, _primals: mx.array, cotangent: mx.array, _output: mx.array
 ) -> mx.array:
-    return cotangent @ quantized.dequantize(weight).astype(cotangent.dtype)
+    rows = cotangent.reshape(-1, weight.num_rows)  # MLX multiplies a stack matrix by matrix
+    gradient = rows @ quantized.dequantize(weight).astype(cotangent.dtype)
+    return gradient.reshape(*cotangent.shape[:-1], weight.num_columns)

@@ -52,8 +52,10 @@ class LoRALinear(nn.Module):
         self.lora_b = mx.zeros((rank, num_outputs))
 
     def __call__(self, x: mx.array) -> mx.array:
-        delta = (x @ self.lora_a) @ self.lora_b
-        return self.base(x) + (self.scale * delta).astype(x.dtype)
+        y = self.base(x)
+        rows = x.reshape(-1, x.shape[-1])  # MLX multiplies a stack matrix by matrix
+        delta = (rows @ self.lora_a) @ self.lora_b
+        return y + (self.scale * delta).astype(x.dtype).reshape(y.shape)
 
 
 def add_adapter(network: nn.Module, config: LoRAConfig) -> None:
