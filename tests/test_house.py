@@ -63,7 +63,7 @@ def test_the_dependencies_are_what_is_imported() -> None:
     owners = packages_distributions()
     imported = set().union(*map(imported_packages, sources()))
     used = {owner.lower().replace("_", "-") for name in imported for owner in owners.get(name, [])}
-    used |= {"mlx-lm"}  # `engine.network` imports a family's module by its name.
+    used |= {"mlx-lm"}  # `engine.network.zoo` imports a family's module by its name.
     used -= {"localllm", "mlx-cpu", "mlx-metal"}
     assert used == names_of(PROJECT["project"]["dependencies"])
 
