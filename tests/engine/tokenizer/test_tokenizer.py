@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
-from engine.tokenizer import pretokenizers as known
 from engine.network.gguf_values import Metadata
 from engine.text.detokenizer import Detokenizer
 from engine.tokenizer import Tokenizer, load_tokenizer_directory
+from engine.tokenizer import pretokenizers as known
 from engine.tokenizer.gguf import tokenizer_from_metadata
 from engine.tokenizer.pretokenizers import find_pretokenizer
 from models.errors import InvalidModelFile, NotFound, Unsupported
