@@ -72,12 +72,25 @@ class BlockTables:
             sequence.cache_node, sequence.num_cache_nodes = node, i + 1
 
     def release(self, sequence: Sequence) -> None:
-        """Give the blocks back, last one first: a cached parent outlives its children."""
+        """Give the blocks back, last one first: a cached parent outlives its children.
+
+        What a conversation's next turn will begin with stays known to the last token.
+        """
         self.share_full_blocks(sequence)
+        self._keep_end(sequence)
         for block_id in reversed(sequence.block_table):
             self._pool.release(block_id)
         sequence.block_table = []
         sequence.cache_node, sequence.num_cache_nodes = None, 0
+
+    def _keep_end(self, sequence: Sequence) -> None:
+        """Make the last block known although it is not full, unless a known one begins so."""
+        first = sequence.num_cache_nodes * self._pool.block_size
+        token_ids = tuple(sequence.token_ids[first : sequence.num_computed_tokens])
+        parent = sequence.cache_node or self._cache.root
+        if token_ids and not any(known[: len(token_ids)] == token_ids for known in parent.children):
+            block_id = sequence.block_table[sequence.num_cache_nodes]
+            self._cache.insert(parent, token_ids, block_id)
 
     def _restore(self, sequence: Sequence) -> bool:
         """Go on with blocks saved on disk; False when there are none."""

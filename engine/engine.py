@@ -140,7 +140,7 @@ class Engine:
             return 0
         unsaved = [
             node
-            for leaf in self._cache.leaves()
+            for leaf in self._cache.full_leaves()
             if len(path := leaf.path()) >= MIN_SAVED_BLOCKS
             for node in path
             if node.key not in self._saved

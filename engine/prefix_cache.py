@@ -14,7 +14,7 @@ from engine.disk_cache import chain_key
 
 @dataclass(eq=False)
 class CachedBlock:
-    """A node of the tree: one full block and what may follow it."""
+    """A node of the tree: one block and what may follow it; a block that is not full is an end."""
 
     parent: "CachedBlock | None"
     token_ids: tuple[int, ...]
@@ -86,11 +86,13 @@ class PrefixCache:
         return PrefixMatch(node, tuple(block_ids), partial_block_id, num_partial_tokens)
 
     def insert(self, parent: CachedBlock, token_ids: tuple[int, ...], block_id: int) -> CachedBlock:
-        """Make a full block known; if its tokens are known already, the node that has them.
+        """Make a block known; if its tokens are known already, the node that has them.
 
-        The caller then uses that node's block in place of its own, after retaining it.
+        The caller then uses that node's block in place of its own, after retaining it. A block
+        that is not full may be known as the end of a prefix, to be copied from.
         """
-        assert len(token_ids) == self._block_size
+        assert 0 < len(token_ids) <= self._block_size
+        assert parent is self._root or len(parent.token_ids) == self._block_size
         known = parent.children.get(token_ids)
         if known is not None:
             return known
@@ -100,9 +102,14 @@ class PrefixCache:
         self._pool.keep_when_released(block_id)
         return node
 
-    def leaves(self) -> list[CachedBlock]:
-        """The last block of every known prefix."""
-        return [node for node in self._nodes.values() if not node.children]
+    def full_leaves(self) -> list[CachedBlock]:
+        """The last full block of every known prefix."""
+        full = [node for node in self._nodes.values() if len(node.token_ids) == self._block_size]
+        return [
+            node
+            for node in full
+            if not any(len(tokens) == self._block_size for tokens in node.children)
+        ]
 
     def _forget(self, block_id: int) -> None:
         node = self._nodes.pop(block_id)

@@ -145,6 +145,18 @@ def test_a_second_request_reuses_blocks_and_the_part_of_one() -> None:
     assert warm.num_cached_tokens == 26
 
 
+def test_the_next_turn_of_a_conversation_computes_only_what_is_new() -> None:
+    engine = make_engine(block_size=8)
+    prompt = tuple(i % 6 for i in range(13))
+    params = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
+    engine.add_request(Request("first", prompt, params))
+    answer, _ = text(run(engine)["first"])
+    engine.add_request(Request("second", (*prompt, *answer, 5, 4, 3), params))
+    second = run(engine)["second"][-1].stats
+    assert second is not None
+    assert second.num_cached_tokens == 13 + 6 - 1, "the last token of an answer was never computed"
+
+
 def test_an_aborted_request_frees_its_blocks_at_once() -> None:
     engine = make_engine()
     engine.add_request(Request("a", (1, 2, 3), SamplingParams(ignore_eos=True)))
