@@ -1,6 +1,6 @@
 """How much memory a model may take: measured sizes in, a number of cache blocks out."""
 
-import os
+from models.fit import total_memory_bytes
 
 BLOCK_SIZE = 32
 """Tokens a block: a longer one wastes more at each sequence's end, a shorter one reads slower."""
@@ -13,11 +13,6 @@ MAX_POOL_CONTEXTS = 4
 
 STEP_RESERVE_BYTES = 256 * 2**20
 """For a step's activations and the process itself."""
-
-
-def total_memory_bytes() -> int:
-    """Physical memory of this machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def num_pool_blocks(

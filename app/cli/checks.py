@@ -11,8 +11,9 @@ from typing import Literal
 
 import localllm
 from app.cli.arguments import open_library
-from app.cli.output import count, format_bytes
+from app.cli.output import count
 from app.settings import Settings
+from app.sizes import format_bytes
 from models.errors import InvalidInput, UserError
 
 MIN_FREE_BYTES = 5 * 10**9
@@ -70,7 +71,7 @@ def check_kernels(_settings: Settings) -> Check:
 
 def check_memory(_settings: Settings) -> Check:
     """Physical memory."""
-    from engine.memory import total_memory_bytes
+    from models.fit import total_memory_bytes
 
     total_bytes = total_memory_bytes()
     found = f"{total_bytes / 2**30:.1f} GiB"

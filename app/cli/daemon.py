@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from app.cli.arguments import json_option, model_argument, model_reference
-from app.cli.output import format_bytes, format_duration, print_json, print_table
+from app.cli.output import format_duration, print_json, print_table
 from app.client import DaemonClient
 from app.settings import read_settings
+from app.sizes import format_bytes
 from models.errors import NotFound
 
 

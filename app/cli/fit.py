@@ -5,8 +5,9 @@ from dataclasses import asdict
 import click
 
 from app.cli.arguments import json_option, model_argument, open_library
-from app.cli.output import format_bytes, print_json
+from app.cli.output import print_json
 from app.settings import read_settings
+from app.sizes import format_bytes
 
 
 @click.command("fit")

@@ -9,8 +9,9 @@ import click
 
 from app.cli.arguments import json_option, open_library
 from app.cli.nearest import nearest
-from app.cli.output import format_bytes, print_json, print_table
+from app.cli.output import print_json, print_table
 from app.settings import read_settings
+from app.sizes import format_bytes
 from models.errors import InvalidInput, NotFound, UserError
 from models.name import ModelName
 from models.store import Library

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from app.cli.arguments import open_library
-from app.cli.output import format_bytes, print_json_line
+from app.cli.output import print_json_line
 from app.settings import read_settings
+from app.sizes import format_bytes
 from models.name import ModelName
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from app.cli.arguments import json_option, number_option, open_library
-from app.cli.output import format_bytes, print_json, print_table
+from app.cli.output import print_json, print_table
 from app.cli.pull import progress_display
 from app.settings import read_settings
+from app.sizes import format_bytes
 from models.errors import UserError
 from models.manifest import Manifest
 from models.name import ModelName

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.arguments import json_option, open_library
-from app.cli.output import format_bytes, print_json, print_table
+from app.cli.output import print_json, print_table
 from app.settings import read_settings
+from app.sizes import format_bytes
 
 if TYPE_CHECKING:
     from models.dedupe import Duplicate, Merge

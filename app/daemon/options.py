@@ -8,39 +8,12 @@ from typing import Any
 
 from engine.request import SamplingParams
 from models.errors import InvalidInput
+from models.parameters import FLAG, FORMER, NUMBER, TEXTS, TYPES, WHOLE
 
 log = logging.getLogger("localllm.daemon")
 
-_TYPES = {
-    "num_ctx": "integer",
-    "num_batch": "integer",
-    "num_gpu": "integer",
-    "main_gpu": "integer",
-    "num_thread": "integer",
-    "draft_num_predict": "integer",
-    "num_keep": "integer",
-    "num_predict": "integer",
-    "top_k": "integer",
-    "repeat_last_n": "integer",
-    "seed": "integer",
-    "top_p": "float32",
-    "min_p": "float32",
-    "typical_p": "float32",
-    "temperature": "float32",
-    "repeat_penalty": "float32",
-    "presence_penalty": "float32",
-    "frequency_penalty": "float32",
-    "use_mmap": "boolean",
-    "stop": "array",
-}
-_FORMER = frozenset(
-    (
-        *("numa", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock", "num_gqa"),
-        *("mirostat", "mirostat_tau", "mirostat_eta", "tfs_z", "penalize_newline"),
-        *("embedding_only", "rope_frequency_base", "rope_frequency_scale"),
-    )
-)
-"""Options that Ollama once had; clients still send them."""
+_KINDS = {WHOLE: "integer", NUMBER: "float32", FLAG: "boolean", TEXTS: "array"}
+"""Ollama's words for the types."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +33,8 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked = {}
     for name, value in options.items():
-        if name not in _TYPES:
-            if name not in _FORMER:
+        if name not in TYPES:
+            if name not in FORMER:
                 log.warning("invalid option provided: %s", name)
         elif value is not None:
             checked[name] = _check(name, value)
@@ -69,17 +42,17 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(name: str, value: Any) -> Any:
-    kind = _TYPES[name]
+    kind = TYPES[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "integer" and is_number:
+    if kind == WHOLE and is_number:
         return int(value)
-    if kind == "float32" and is_number:
+    if kind == NUMBER and is_number:
         return float(value)
-    if kind == "boolean" and isinstance(value, bool):
+    if kind == FLAG and isinstance(value, bool):
         return value
-    if kind == "array" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+    if kind == TEXTS and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
-    raise InvalidInput(f'option "{name}" must be of type {kind}')
+    raise InvalidInput(f'option "{name}" must be of type {_KINDS[kind]}')
 
 
 def parse_options(

@@ -101,13 +101,3 @@ def shorten(text: str, max_chars: int) -> str:
         return text[: max(0, max_chars)]
     head = (max_chars - 1) // 2
     return text[:head] + "…" + text[len(text) - (max_chars - 1 - head) :]
-
-
-def format_bytes(num_bytes: int) -> str:
-    """A file's size in powers of 1000, as shops and disks count."""
-    size = float(num_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

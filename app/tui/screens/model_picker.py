@@ -7,7 +7,8 @@ from textual.content import Content
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from app.tui.model_state import ModelChoice, display_name, format_bytes, same_model, shorten
+from app.sizes import format_bytes
+from app.tui.model_state import ModelChoice, display_name, same_model, shorten
 from app.tui.screens.dialog import Dialog
 
 

@@ -1,7 +1,6 @@
 from app.tui.model_state import (
     ModelState,
     display_name,
-    format_bytes,
     parse_choices,
     same_model,
     shorten,
@@ -33,13 +32,6 @@ def test_long_names_lose_their_middle() -> None:
     label = ModelState("some-organisation/some-model-70b", "ready", "Q4_K_M").label(max_chars=24)
     assert len(label) == 24
     assert label.endswith("Q4_K_M")
-
-
-def test_sizes_are_rounded() -> None:
-    assert format_bytes(512) == "512 B"
-    assert format_bytes(31_000_000) == "31 MB"
-    assert format_bytes(999_900_000) == "1.0 GB"
-    assert format_bytes(4_920_000_000) == "4.9 GB"
 
 
 def test_choices_are_found_by_words_and_marked_when_loaded() -> None:
