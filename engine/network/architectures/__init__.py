@@ -1,0 +1,1 @@
+"""Configurations from GGUF metadata, one module for each kin of architectures."""

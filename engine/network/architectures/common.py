@@ -1,0 +1,76 @@
+"""What nearly all architectures share, from GGUF metadata to an mlx-lm configuration.
+
+Names that an mlx-lm class would silently replace by its own default are always written.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.network.gguf_values import Metadata
+from models.errors import InvalidModelFile, Unsupported
+from models.gguf import GGUFFile
+
+Config = dict[str, Any]
+Family = Callable[[GGUFFile, Metadata], Config]
+"""Makes the configuration of one architecture."""
+
+
+def common_config(file: GGUFFile, metadata: Metadata, model_type: str) -> Config:
+    num_heads = metadata.integer(".attention.head_count")
+    width = metadata.integer(".embedding_length")
+    if "token_embd.weight" not in file.tensors:
+        raise InvalidModelFile("the GGUF file has no tensor 'token_embd.weight'")
+    head_dim = metadata.integer(".attention.key_length", width // max(num_heads, 1))
+    context_length = metadata.integer(".context_length")
+    config = {
+        "model_type": model_type,
+        "hidden_size": width,
+        "num_hidden_layers": metadata.integer(".block_count"),
+        "num_attention_heads": num_heads,
+        "num_key_value_heads": metadata.integer(".attention.head_count_kv", num_heads),
+        "head_dim": head_dim,
+        "vocab_size": file.tensors["token_embd.weight"].shape[0],
+        "max_position_embeddings": context_length,
+        "rope_theta": metadata.number(".rope.freq_base", 10_000.0),
+        "rope_scaling": _rope_scaling(file, metadata, context_length),
+        "rope_traditional": False,
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+    }
+    if ".attention.layer_norm_rms_epsilon" in metadata:
+        config["rms_norm_eps"] = metadata.number(".attention.layer_norm_rms_epsilon")
+    if ".feed_forward_length" in metadata:
+        config["intermediate_size"] = metadata.integer(".feed_forward_length")
+    return config
+
+
+def _rope_scaling(file: GGUFFile, metadata: Metadata, context_length: int) -> Config | None:
+    """How positions are stretched; `rope_freqs.weight` divides each frequency by its own factor."""
+    freqs = file.tensors.get("rope_freqs.weight")
+    if freqs is not None:
+        factors = file.tensor_bytes("rope_freqs.weight").reshape(-1).view("<f4")
+        return {
+            "rope_type": "longrope",
+            "original_max_position_embeddings": context_length,
+            "short_factor": factors.tolist(),
+            "long_factor": factors.tolist(),
+        }
+    kind = metadata.string(".rope.scaling.type", "none")
+    factor = metadata.number(".rope.scaling.factor", metadata.number(".rope.scale_linear", 1.0))
+    if kind == "yarn":
+        return _yarn(metadata, factor, context_length)
+    if factor not in (0.0, 1.0) and kind in ("linear", "none"):
+        return {"rope_type": "linear", "factor": factor}
+    if kind in ("none", "linear"):
+        return None
+    raise Unsupported(f"the rope scaling {kind!r} is not known; known are linear and yarn")
+
+
+def _yarn(metadata: Metadata, factor: float, context_length: int) -> Config:
+    original = metadata.integer(".rope.scaling.original_context_length", context_length)
+    return {
+        "rope_type": "yarn",
+        "factor": factor,
+        "original_max_position_embeddings": original,
+        "beta_fast": metadata.number(".rope.scaling.yarn_beta_fast", 32.0),
+        "beta_slow": metadata.number(".rope.scaling.yarn_beta_slow", 1.0),
+    }

@@ -1,0 +1,93 @@
+"""Architectures whose feed-forward layers are all dense."""
+
+from engine.network.architectures.common import Config, Family, common_config
+from engine.network.gguf_values import Metadata
+from models.errors import Unsupported
+from models.gguf import GGUFFile
+
+
+def _llama(file: GGUFFile, metadata: Metadata) -> Config:
+    if metadata.integer(".expert_count", 0):
+        raise Unsupported("a llama file with experts (Mixtral) is not supported yet")
+    config = common_config(file, metadata, "llama")
+    config["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
+    config["mlp_bias"] = "blk.0.ffn_gate.bias" in file.tensors
+    return config
+
+
+def _plain(model_type: str) -> Family:
+    """A family that needs nothing beside what all share."""
+
+    def config(file: GGUFFile, metadata: Metadata) -> Config:
+        return common_config(file, metadata, model_type)
+
+    return config
+
+
+def _gemma3(file: GGUFFile, metadata: Metadata) -> Config:
+    config = common_config(file, metadata, "gemma3_text")
+    is_27b = config["num_hidden_layers"] == 62
+    per_head = config["hidden_size"] / config["num_attention_heads"]
+    config["query_pre_attn_scalar"] = per_head if is_27b else config["head_dim"]
+    config["rope_theta"] = metadata.number(".rope.freq_base", 1_000_000.0)
+    config["rope_local_base_freq"] = metadata.number(".rope.freq_base_swa", 10_000.0)
+    config["sliding_window"] = metadata.integer(".attention.sliding_window")
+    config["sliding_window_pattern"] = 6
+    return config
+
+
+def _phi3(file: GGUFFile, metadata: Metadata) -> Config:
+    if "rope_factors_long.weight" in file.tensors:
+        raise Unsupported("Phi-3 with long-context rope factors is not supported yet")
+    config = common_config(file, metadata, "phi3")
+    rotated = metadata.integer(".rope.dimension_count", config["head_dim"])
+    config["partial_rotary_factor"] = rotated / config["head_dim"]
+    window = metadata.integer(".attention.sliding_window", 0)
+    if 0 < window < config["max_position_embeddings"]:
+        config["max_position_embeddings"] = window
+    return config
+
+
+def _granite(file: GGUFFile, metadata: Metadata) -> Config:
+    config = _llama(file, metadata) | {"model_type": "granite"}
+    per_head = config["hidden_size"] // config["num_attention_heads"]
+    config["attention_multiplier"] = metadata.number(".attention.scale", per_head**-0.5)
+    config["embedding_multiplier"] = metadata.number(".embedding_scale", 1.0)
+    config["residual_multiplier"] = metadata.number(".residual_scale", 1.0)
+    config["logits_scaling"] = metadata.number(".logit_scale", 1.0)
+    return config
+
+
+def _smollm3(file: GGUFFile, metadata: Metadata) -> Config:
+    return _llama(file, metadata) | {"model_type": "smollm3", "no_rope_layer_interval": 4}
+
+
+def _starcoder2(file: GGUFFile, metadata: Metadata) -> Config:
+    config = common_config(file, metadata, "starcoder2")
+    config["norm_epsilon"] = metadata.number(".attention.layer_norm_epsilon")
+    return config
+
+
+def _cohere2(file: GGUFFile, metadata: Metadata) -> Config:
+    config = common_config(file, metadata, "cohere2")
+    config["layer_norm_eps"] = metadata.number(".attention.layer_norm_epsilon")
+    config["logit_scale"] = metadata.number(".logit_scale")
+    config["sliding_window"] = metadata.integer(".attention.sliding_window")
+    config["sliding_window_pattern"] = 4
+    config["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
+    return config
+
+
+FAMILIES: dict[str, Family] = {
+    "cohere2": _cohere2,
+    "gemma": _plain("gemma"),
+    "gemma3": _gemma3,
+    "granite": _granite,
+    "llama": _llama,
+    "olmo2": _plain("olmo2"),
+    "phi3": _phi3,
+    "qwen2": _plain("qwen2"),
+    "qwen3": _plain("qwen3"),
+    "smollm3": _smollm3,
+    "starcoder2": _starcoder2,
+}
