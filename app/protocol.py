@@ -42,6 +42,10 @@ class Generate:
     id: str
     messages: Sequence[Json] | None = None
     tools: Sequence[Json] | None = None
+    must_call: bool = False
+    """Whether the answer has to be calls of `tools`."""
+    parallel_calls: bool = True
+    """Whether it may have more than one."""
     think: bool | str | None = None
     prompt: str = ""
     """Verbatim, when there are no messages."""
@@ -51,6 +55,8 @@ class Generate:
     grammar: Grammar | None = None
     stop: Sequence[str] = ()
     priority: int = 0
+    client: str = ""
+    """Who asks; see `engine.request.Request` for both."""
     max_context_tokens: int | None = None
     """Prompt and answer together; None: what the model holds."""
     resumed_token_ids: Sequence[int] = ()

@@ -66,13 +66,19 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to be continued. `priority` 0 is interactive, larger numbers wait longer."""
+    """One prompt to be continued.
+
+    `priority` 0 is interactive; larger numbers give way to it. `client` says whose it is, in any
+    words (a key, an address): clients share the machine evenly, however many requests each has;
+    "" is a client like any other.
+    """
 
     id: str
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParams = SamplingParams()
     grammar: Grammar | None = None
     priority: int = 0
+    client: str = ""
     num_resumed_tokens: int = 0
     """So many of the prompt's last tokens are output given before: the grammar follows them too."""
     num_prompt_logprobs: int | None = None

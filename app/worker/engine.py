@@ -24,6 +24,7 @@ from engine.loading import LoadedModel
 from engine.request import Grammar, Request, RequestStats, StepOutput, TokenLogprob
 from engine.text.output_parser import make_output_parser, opens_thinking, thinking_tags
 from engine.text.text_stream import TextDelta, TextStream
+from engine.text.tool_grammar import make_tool_grammar
 from models.errors import Unsupported, UserError
 
 log = logging.getLogger("localllm.worker")
@@ -143,6 +144,19 @@ class WorkerEngine:
             )
         return TextStream(self._model.tokenizer, parser, stop=tuple(asked.stop))
 
+    def _grammar(self, asked: Generate, prompt: Prompt) -> Grammar | None:
+        """What holds the answer; a grammar for calls has room for the thought before them."""
+        if not (asked.must_call and asked.tools):
+            return asked.grammar
+        return make_tool_grammar(
+            self._model.chat_template.source,
+            asked.tools,
+            self._model.tokenizer,
+            thinks=self._may_think(asked),
+            thinking_open=opens_thinking(prompt.text),
+            parallel=asked.parallel_calls,
+        )
+
     def _may_think(self, asked: Generate) -> bool:
         template = self._model.chat_template
         return (
@@ -154,7 +168,8 @@ class WorkerEngine:
         resumed = tuple(asked.resumed_token_ids)
         stream = self._make_stream(asked, prompt)
         deltas = [stream.add([token_id]) for token_id in resumed]
-        thinks = asked.grammar is not None and self._may_think(asked)
+        grammar = self._grammar(asked, prompt)
+        thinks = grammar is asked.grammar is not None and self._may_think(asked)
         shown = (i for i, delta in enumerate(deltas) if _is_answer(delta))
         answer_at = next(shown, len(resumed)) if thinks else 0
         is_free = thinks and answer_at == len(resumed)
@@ -163,10 +178,11 @@ class WorkerEngine:
             asked.id,
             prompt.token_ids + resumed,
             replace(asked.sampling, max_tokens=max(left, 1)),
-            None if is_free else asked.grammar,
+            None if is_free else grammar,
             asked.priority,
-            len(resumed) - answer_at,
-            asked.num_prompt_logprobs,
+            asked.client,
+            num_resumed_tokens=len(resumed) - answer_at,
+            num_prompt_logprobs=asked.num_prompt_logprobs,
         )
         writing = Writing(asked, prompt, request, stream)
         if is_free:
@@ -193,7 +209,7 @@ class WorkerEngine:
         delta = writing.stream.add(output.token_ids)
         token_ids = output.token_ids[: delta.num_tokens]
         events.append(self._delta(request_id, token_ids, delta, output.logprobs))
-        if delta.stopped:
+        if delta.stopped or (delta.tool_calls and not writing.asked.parallel_calls):
             stats = stats or self._abort(request_id)
             reason = "stop"
         return events + (self._finish(writing, reason, stats) if reason is not None else [])
