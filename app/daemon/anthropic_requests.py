@@ -26,7 +26,7 @@ def parse_messages_request(body: Json) -> TextRequest:
         model=model,
         stream=fields.flag("stream", default=False),
         messages=parse_conversation(fields),
-        tools=_parse_tools(fields),
+        **_parse_tools(fields),
         think=_parse_thinking(fields),
         options=_parse_options(fields, max_tokens),
     )
@@ -100,8 +100,7 @@ def _join_texts(value: Any, where: str) -> str:
     return "\n".join(map(str, texts))
 
 
-def _parse_tools(fields: Fields) -> list[Json]:
-    choice = fields.object("tool_choice")
+def _parse_tools(fields: Fields) -> Json:
     tools: list[Json] = [
         {
             "type": "function",
@@ -113,14 +112,22 @@ def _parse_tools(fields: Fields) -> list[Json]:
         }
         for tool in fields.objects("tools", "[]anthropic.Tool")
     ]
-    if choice.get("type") == "none":
-        return []
-    if choice.get("type") == "tool":
-        named = [tool for tool in tools if tool["function"]["name"] == choice.get("name")]
-        if not named:
-            raise InvalidInput(f"tool_choice names {choice.get('name')!r}, which is not in tools")
-        return named
-    return tools
+    choice = fields.object("tool_choice")
+    kind = choice.get("type", "auto")
+    if kind == "none":
+        return {"tools": []}
+    if kind not in ("auto", "any", "tool"):
+        raise InvalidInput(f"invalid tool_choice: {json.dumps(kind)}")
+    if kind == "tool":
+        tools = [tool for tool in tools if tool["function"]["name"] == choice.get("name")]
+    if kind != "auto" and not tools:
+        named = repr(choice.get("name")) if kind == "tool" else "a tool"
+        raise InvalidInput(f"tool_choice names {named}, which is not in tools")
+    return {
+        "tools": tools,
+        "must_call": kind != "auto",
+        "parallel_calls": kind != "tool" and not choice.get("disable_parallel_tool_use", False),
+    }
 
 
 def _parse_thinking(fields: Fields) -> bool | str | None:

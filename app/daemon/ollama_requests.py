@@ -30,6 +30,8 @@ class TextRequest:
     messages: Sequence[Json] = ()
     """Empty for `prompt`."""
     tools: Sequence[Json] = ()
+    must_call: bool = False
+    parallel_calls: bool = True
     prompt: str = ""
     prompt_token_ids: Sequence[int] = ()
     raw: bool = False
@@ -224,6 +226,8 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             id=f"{base_id}.{index}",
             messages=messages,
             tools=request.tools or None,
+            must_call=request.must_call,
+            parallel_calls=request.parallel_calls,
             think=request.think,
             prompt=request.prompt,
             prompt_token_ids=request.prompt_token_ids,

@@ -54,7 +54,7 @@ def parse_chat_completion(body: Json) -> OpenAIRequest:
     text = TextRequest(
         **_parse_common(fields),
         messages=messages,
-        tools=_parse_tools(fields),
+        **_parse_tools(fields),
         think=parse_effort(fields),
         grammar=parse_grammar(fields.object("response_format"), "response_format"),
         num_logprobs=_parse_logprobs(fields),
@@ -148,22 +148,42 @@ def _parse_tool_call(fields: Fields) -> Json:
     }
 
 
-def _parse_tools(fields: Fields) -> list[Json]:
+def _parse_tools(fields: Fields) -> Json:
     tools = [each.values for each in fields.objects("tools", "[]api.Tool")]
-    return choose_tools(tools, fields.values.get("tool_choice"))
+    return choose_tools(fields, tools, fields.values.get("tool_choice"))
 
 
-def choose_tools(tools: list[Json], choice: Any) -> list[Json]:
-    """The tools that may be called: a named choice leaves one of them, "none" leaves none."""
+def choose_tools(fields: Fields, tools: list[Json], choice: Any) -> Json:
+    """The tools that may be called, whether one must be, and whether several may be.
+
+    A named choice leaves one tool, "none" leaves none.
+    """
+    parallel_calls = fields.flag("parallel_tool_calls", default=True)
     if choice == "none":
-        return []
+        return {"tools": []}
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        allowed = choice.get("allowed_tools") or choice
+        names = [_named(each) for each in allowed.get("tools") or ()]
+        tools = [tool for tool in tools if _named(tool) in names]
+        choice = allowed.get("mode", "auto")
     if isinstance(choice, dict):
-        named = (choice.get("function") or {}).get("name")
-        chosen = [tool for tool in tools if (tool.get("function") or {}).get("name") == named]
-        if not chosen:
-            raise InvalidInput(f"tool_choice names {named!r}, which is not in tools")
-        return chosen
-    return tools
+        tools = [tool for tool in tools if _named(tool) == _named(choice)]
+        if not tools:
+            raise InvalidInput(f"tool_choice names {_named(choice)!r}, which is not in tools")
+        choice, parallel_calls = "required", False
+    if choice not in (None, "auto", "required"):
+        raise InvalidInput(
+            f'invalid tool_choice: {json.dumps(choice)} (must be "auto", "none", "required"'
+            " or a named function)"
+        )
+    if choice == "required" and not tools:
+        raise InvalidInput("tool_choice requires a call, but tools is empty")
+    must_call = choice == "required"
+    return {"tools": tools, "must_call": must_call, "parallel_calls": parallel_calls}
+
+
+def _named(tool: Json) -> Any:
+    return (tool.get("function") or tool).get("name")
 
 
 def parse_effort(fields: Fields) -> bool | str | None:

@@ -37,7 +37,7 @@ def parse_response_request(body: Json) -> TextRequest:
         model=fields.text("model"),
         stream=fields.flag("stream", default=False),
         messages=messages,
-        tools=_parse_tools(fields),
+        **_parse_tools(fields),
         think=parse_effort(fields),
         grammar=parse_grammar(_flat_format(fields), "text.format"),
         options={"temperature": 1.0, "top_p": 1.0, **options},
@@ -94,7 +94,7 @@ def _assistant_or_new(messages: list[Json], role: str) -> Json:
     return messages[-1]
 
 
-def _parse_tools(fields: Fields) -> list[Json]:
+def _parse_tools(fields: Fields) -> Json:
     tools: list[Json] = []
     for tool in fields.objects("tools", "[]openai.Tool"):
         if tool.text("type") != "function":
@@ -105,10 +105,7 @@ def _parse_tools(fields: Fields) -> list[Json]:
             "parameters": tool.object("parameters"),
         }
         tools.append({"type": "function", "function": function})
-    choice = fields.values.get("tool_choice")
-    if isinstance(choice, dict) and "name" in choice:
-        choice = {"type": "function", "function": {"name": choice["name"]}}
-    return choose_tools(tools, choice)
+    return choose_tools(fields, tools, fields.values.get("tool_choice"))
 
 
 def _flat_format(fields: Fields) -> Json:
