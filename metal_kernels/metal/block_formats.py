@@ -36,9 +36,9 @@ FORMATS = {
 
 
 def block_headers(quantization: str) -> tuple[str, ...]:
-    """The shader files that define `Blocks` for a quantization, in order."""
+    """The shader files that define the struct of a quantization, in order; `unroll` goes before."""
     names = ("slice", *FORMATS[quantization].includes, quantization.lower())
-    return ("unroll", *(f"blocks/{name}" for name in names))
+    return tuple(f"blocks/{name}" for name in names)
 
 
 def random_blocks(

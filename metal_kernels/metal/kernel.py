@@ -26,6 +26,8 @@ class Kernel:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     headers: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
+    """Lines after the headers: which types and numbers the body's names stand for."""
 
     def __call__(
         self,
@@ -55,7 +57,8 @@ class Kernel:
     @property
     def header(self) -> str:
         """What stands before the kernel function."""
-        return "\n".join(read_shader(name) for name in self.headers)
+        texts = [read_shader(name) for name in self.headers]
+        return "\n".join([*texts, *self.definitions]) + "\n"
 
 
 @cache

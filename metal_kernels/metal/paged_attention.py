@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 import mlx.core as mx
 import numpy as np
 
-from metal_kernels.metal import fence, kv_rows, trust
+from metal_kernels.metal import fence, kv_rows, trust, tuning
 from metal_kernels.metal.dense_attention import dense_attention
 from metal_kernels.metal.gather_kv import gather_kv
 from metal_kernels.metal.kernel import Kernel, parameters
@@ -27,9 +27,6 @@ MAX_KERNEL_ROWS = 16
 # to eight rows; more rows give up bytes for threadgroups.
 MIN_SPLIT_TOKENS, MIN_SPLIT_TOKENS_PER_ROW, MAX_MIN_SPLIT_TOKENS = 256, 64, 512
 NO_WINDOW = 1 << 30
-
-# Threadgroups that fill a GPU of 16 cores; splits beyond that only add merging.
-TARGET_THREADGROUPS = 128
 
 
 class Tile(NamedTuple):
@@ -104,6 +101,7 @@ def paged_attention(
             num_kv_heads=pool.shape[1],
             head_size=q.shape[-1],
             window=window or NO_WINDOW,
+            most_threadgroups=tuning.current().attention_threadgroups,
         )
         results.append(_launch(rows, pool, block_tables, plan, scale, window, sinks, soft_cap))
     return results[0] if len(results) == 1 else mx.concatenate(results)
@@ -151,6 +149,7 @@ def make_plan(
     num_kv_heads: int,
     head_size: int,
     window: int,
+    most_threadgroups: int,
 ) -> Plan:
     """Tiles and splits for sequences of `contexts` tokens, the last `query_lens` of them asking."""
     group = num_heads // num_kv_heads
@@ -169,7 +168,7 @@ def make_plan(
             tiles.append(Tile(first_token, row, num_rows, first_position, table_start, start, end))
         first_token += query_len
     span = max(tile.end - tile.start for tile in tiles)
-    wanted = -(-TARGET_THREADGROUPS // (num_kv_heads * len(tiles)))
+    wanted = -(-most_threadgroups // (num_kv_heads * len(tiles)))
     smallest = MIN_SPLIT_TOKENS_PER_ROW * max(tile.num_rows for tile in tiles)
     smallest = min(max(smallest, MIN_SPLIT_TOKENS), MAX_MIN_SPLIT_TOKENS)
     num_splits = max(1, min(wanted, span // smallest))

@@ -1,24 +1,30 @@
 """Products with weights kept as GGUF blocks, uint8 [N, row_bytes], exactly as in the file.
 
-One to four rows of x go through a mat-vec kernel, up to 32 through one that multiplies 8x8
-matrices; for more the weights are dequantized for `mx.matmul`.
+A few rows of x go through a mat-vec kernel, up to 32 through one that multiplies 8x8 matrices; for
+more the weights are dequantized for `mx.matmul`. `tuning` says where one ends and the next begins.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import mlx.core as mx
 
-from metal_kernels.metal import trust
+from metal_kernels.metal import trust, tuning
 from metal_kernels.metal.block_formats import FORMATS, block_headers
 from metal_kernels.metal.kernel import Kernel, parameters
 
 MAX_MATVEC_ROWS = 4
 MAX_SMALL_ROWS = 32
-# Measured nowhere yet; chosen for registers in use and threadgroups in flight.
-_MATVEC_WEIGHT_ROWS = 4
-_MATVEC_SIMDGROUPS = 2
-_SMALL_SIMDGROUPS = 4
-_WIDE_OUTPUTS = 4096
+MAX_MATRICES = 3
+"""That one launch multiplies: queries, keys and values."""
+
+
+class StoredBlocks(NamedTuple):
+    """A matrix: uint8 [N, row_bytes], row-contiguous and aligned to 16 bytes, and its format."""
+
+    blocks: mx.array
+    quantization: str
 
 
 def supports(quantization: str) -> bool:
@@ -27,36 +33,62 @@ def supports(quantization: str) -> bool:
 
 
 def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
-    """x [..., K] times the transpose of the weights: [..., N] in x's dtype.
+    """x [..., K] times the transpose of the weights: [..., N] in x's dtype. Sums are float32."""
+    return matmul_many(x, [StoredBlocks(blocks, quantization)])[0]
 
-    blocks is row-contiguous and aligned to 16 bytes. Sums are float32.
-    """
-    num_columns = x.shape[-1]
-    rows = x.reshape(-1, num_columns)
-    if not rows.size:  # a step that samples nothing asks for no logits
-        return mx.zeros((*x.shape[:-1], blocks.shape[0]), dtype=x.dtype)
-    if rows.shape[0] <= MAX_MATVEC_ROWS and trust.works(matvec_kernel(quantization).name):
-        y = matvec(rows, blocks, quantization)
-    elif rows.shape[0] <= MAX_SMALL_ROWS and trust.works(small_kernel(quantization).name):
-        y = small_matmul(rows, blocks, quantization)
-    else:
-        y = rows @ dequantize(blocks, quantization, x.dtype).T
-    return y.reshape(*x.shape[:-1], blocks.shape[0])
+
+def matmul_many(x: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]:
+    """x times the transpose of each of up to three matrices, in one launch if x has few rows."""
+    rows = x.reshape(-1, x.shape[-1])
+    products = _multiply(rows, matrices) if rows.size else _no_rows(matrices, x.dtype)
+    return [y.reshape(*x.shape[:-1], y.shape[-1]) for y in products]
+
+
+def _multiply(rows: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]:
+    tuned = tuning.current()
+    names = [matrix.quantization for matrix in matrices]
+    num_rows = rows.shape[0]
+    if num_rows <= tuned.matvec_max_rows and trust.works(matvec_kernel(*names).name):
+        return matvec_many(rows, matrices)
+    if num_rows <= tuned.small_max_rows and trust.works(small_kernel(*names).name):
+        return small_matmul_many(rows, matrices)
+    if len(matrices) > 1:
+        return [_multiply(rows, [matrix])[0] for matrix in matrices]
+    blocks, quantization = matrices[0]
+    return [rows @ dequantize(blocks, quantization, rows.dtype).T]
+
+
+def _no_rows(matrices: Sequence[StoredBlocks], dtype: mx.Dtype) -> list[mx.array]:
+    """A step that samples nothing asks for no logits."""
+    return [mx.zeros((0, matrix.blocks.shape[0]), dtype=dtype) for matrix in matrices]
 
 
 def matvec(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     """x [M, K] times the transpose of the weights, M from 1 to 4."""
-    (num_rows, num_columns), num_outputs = x.shape, blocks.shape[0]
-    _check(blocks, quantization, num_columns)
+    return matvec_many(x, [StoredBlocks(blocks, quantization)])[0]
+
+
+def matvec_many(x: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]:
+    """The same with each of several matrices."""
+    tuned = tuning.current()
+    num_rows, num_columns = x.shape
+    _check(matrices, num_columns)
     assert 1 <= num_rows <= MAX_MATVEC_ROWS
-    groups = -(-num_outputs // (_MATVEC_WEIGHT_ROWS * _MATVEC_SIMDGROUPS))
-    return matvec_kernel(quantization)(
-        [x, blocks, parameters(num_columns, num_outputs)],
-        template=[("T", x.dtype), ("M", num_rows), ("R", _MATVEC_WEIGHT_ROWS)],
-        grid=(groups * 32, _MATVEC_SIMDGROUPS, 1),
-        threadgroup=(32, _MATVEC_SIMDGROUPS, 1),
-        outputs=[((num_rows, num_outputs), x.dtype)],
-    )[0]
+    weight_rows, simdgroups = tuned.matvec_weight_rows, tuned.matvec_simdgroups
+    outputs = [matrix.blocks.shape[0] for matrix in matrices]
+    num_groups = sum(-(-n // (weight_rows * simdgroups)) for n in outputs)
+    return matvec_kernel(*(matrix.quantization for matrix in matrices))(
+        [x, *(matrix.blocks for matrix in matrices), parameters(num_columns, *outputs)],
+        template=[
+            ("T", x.dtype),
+            ("M", num_rows),
+            ("R", weight_rows),
+            ("SIMDGROUPS", simdgroups),
+        ],
+        grid=(num_groups * 32, simdgroups, 1),
+        threadgroup=(32, simdgroups, 1),
+        outputs=[((num_rows, n), x.dtype) for n in outputs],
+    )
 
 
 def small_matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
@@ -64,24 +96,31 @@ def small_matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
 
     Weights and inputs are multiplied in float16 if x is, in float32 otherwise.
     """
-    (num_rows, num_columns), num_outputs = x.shape, blocks.shape[0]
-    _check(blocks, quantization, num_columns)
+    return small_matmul_many(x, [StoredBlocks(blocks, quantization)])[0]
+
+
+def small_matmul_many(x: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]:
+    """The same with each of several matrices."""
+    tuned = tuning.current()
+    num_rows, num_columns = x.shape
+    _check(matrices, num_columns)
     assert 1 <= num_rows <= MAX_SMALL_ROWS
-    output_tiles = 4 if num_outputs >= _WIDE_OUTPUTS else 2
-    groups = -(-num_outputs // (output_tiles * 8))
-    return small_kernel(quantization)(
-        [x, blocks, parameters(num_columns, num_outputs, num_rows)],
+    outputs = [matrix.blocks.shape[0] for matrix in matrices]
+    output_tiles = 4 if sum(outputs) >= tuned.small_wide_outputs else 2
+    num_groups = sum(-(-n // (output_tiles * 8)) for n in outputs)
+    return small_kernel(*(matrix.quantization for matrix in matrices))(
+        [x, *(matrix.blocks for matrix in matrices), parameters(num_columns, num_rows, *outputs)],
         template=[
             ("T", x.dtype),
             ("F", mx.float16 if x.dtype == mx.float16 else mx.float32),
             ("MT", -(-num_rows // 8)),
             ("NT", output_tiles),
-            ("SIMDGROUPS", _SMALL_SIMDGROUPS),
+            ("SIMDGROUPS", tuned.small_simdgroups),
         ],
-        grid=(groups * 32, _SMALL_SIMDGROUPS, 1),
-        threadgroup=(32, _SMALL_SIMDGROUPS, 1),
-        outputs=[((num_rows, num_outputs), x.dtype)],
-    )[0]
+        grid=(num_groups * 32, tuned.small_simdgroups, 1),
+        threadgroup=(32, tuned.small_simdgroups, 1),
+        outputs=[((num_rows, n), x.dtype) for n in outputs],
+    )
 
 
 def dequantize(blocks: mx.array, quantization: str, dtype: mx.Dtype) -> mx.array:
@@ -106,24 +145,34 @@ def take_rows(blocks: mx.array, quantization: str, ids: mx.array, dtype: mx.Dtyp
 
 
 @cache
-def matvec_kernel(quantization: str) -> Kernel:
-    return Kernel(
-        name=f"quantized_matvec_{quantization}",
-        body="quantized_matvec",
-        inputs=("x", "w", "sizes"),
-        outputs=("y",),
-        headers=block_headers(quantization),
-    )
+def matvec_kernel(*quantizations: str) -> Kernel:
+    """For matrices of these formats, in this order."""
+    return _kernel("quantized_matvec", ("unroll",), "matmul/matvec", quantizations)
 
 
 @cache
-def small_kernel(quantization: str) -> Kernel:
+def small_kernel(*quantizations: str) -> Kernel:
+    """For matrices of these formats, in this order."""
+    headers = ("unroll", "simdgroup_layout")
+    return _kernel("quantized_matmul_small", headers, "matmul/small", quantizations)
+
+
+def _kernel(
+    body: str, headers: tuple[str, ...], function: str, quantizations: tuple[str, ...]
+) -> Kernel:
+    assert 1 <= len(quantizations) <= MAX_MATRICES
+    formats = dict.fromkeys(name for q in quantizations for name in block_headers(q))
+    numbered = range(len(quantizations))
     return Kernel(
-        name=f"quantized_matmul_small_{quantization}",
-        body="quantized_matmul_small",
-        inputs=("x", "w", "sizes"),
-        outputs=("y",),
-        headers=("simdgroup_layout", *block_headers(quantization)),
+        name="_".join((body, *quantizations)),
+        body=body,
+        inputs=("x", *(f"w{i}" for i in numbered), "sizes"),
+        outputs=tuple(f"y{i}" for i in numbered),
+        headers=(*headers, *formats, function),
+        definitions=(
+            f"#define MATRICES {len(quantizations)}",
+            *(f"typedef {q} Blocks{i};" for i, q in enumerate(quantizations)),
+        ),
     )
 
 
@@ -134,12 +183,14 @@ def dequantize_kernel(quantization: str) -> Kernel:
         body="dequantize_rows",
         inputs=("w", "ids", "sizes"),
         outputs=("y",),
-        headers=block_headers(quantization),
+        headers=("unroll", *block_headers(quantization)),
+        definitions=(f"typedef {quantization} Blocks;",),
     )
 
 
-def _check(blocks: mx.array, quantization: str, num_columns: int) -> None:
-    form = FORMATS[quantization]
-    row_bytes = num_columns // form.values * form.bytes
-    assert blocks.dtype == mx.uint8
-    assert blocks.shape[1] == row_bytes, f"{quantization} {blocks.shape}, {num_columns} columns"
+def _check(matrices: Sequence[StoredBlocks], num_columns: int) -> None:
+    for blocks, quantization in matrices:
+        form = FORMATS[quantization]
+        row_bytes = num_columns // form.values * form.bytes
+        assert blocks.dtype == mx.uint8
+        assert blocks.shape[1] == row_bytes, f"{quantization} {blocks.shape}, {num_columns} columns"

@@ -1,71 +1,21 @@
-// y[M][N] = x[M][K] W[N][K]^T for 5 to 32 rows of x, the weights read and dequantized once.
-// A threadgroup makes NT * 8 columns of y; its simdgroups split K and add their sums at the end.
-//
-// Weights go from their block to a matrix fragment without leaving the lane: a lane reads one slice
-// of one row, and a fragment takes values f and f + run_length / 2 of each of the four slices of a
-// row as its eight columns. The order of K does not matter to the sum as long as x follows it.
-const uint K = sizes[0], N = sizes[1], M = sizes[2];
-const uint lane = thread_index_in_simdgroup, simdgroup = simdgroup_index_in_threadgroup;
-const uint row = matrix_row(lane), column = matrix_column(lane);
-const uint first_output = threadgroup_position_in_grid.x * (NT * 8);
-const uint num_blocks = K / Blocks::values, num_slices = num_blocks * Blocks::slices;
-constexpr uint runs = Blocks::runs, run_length = Blocks::run_length, steps = run_length / 2;
-
-simdgroup_matrix<float, 8, 8> sums[NT][MT];
-UNROLL for (int n = 0; n < NT; ++n)
-  UNROLL for (int m = 0; m < MT; ++m) sums[n][m] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
-
-for (uint first_slice = simdgroup * 4; first_slice < num_slices; first_slice += SIMDGROUPS * 4) {
-  // x as the right-hand matrix: this lane's row of it is column `row` of the weights' fragment.
-  const uint x_slice = min(first_slice + row / 2, num_slices - 1);
-  vec<T, 4> xs[MT][2][runs][steps / 4];
-  UNROLL for (int m = 0; m < MT; ++m)
-    UNROLL for (uint i = 0; i < 2; ++i)
-      UNROLL for (uint run = 0; run < runs; ++run) {
-        const uint at = min(m * 8 + column + i, M - 1) * K + x_slice / Blocks::slices * Blocks::values +
-            Blocks::run_start(x_slice % Blocks::slices, run) + row % 2 * steps;
-        UNROLL for (uint k = 0; k < steps / 4; ++k)
-          xs[m][i][run][k] = ((const device vec<T, 4>*)(x + at))[k];
-      }
-
-  const bool exists = first_slice + column / 2 < num_slices;
-  const uint w_slice = min(first_slice + column / 2, num_slices - 1);
-  UNROLL for (int n = 0; n < NT; ++n) {
-    const uint output = min(first_output + n * 8 + row, N - 1);
-    float codes[runs * run_length], scales[runs], offsets[runs];
-    Blocks::read(w + (ulong(output) * num_blocks + w_slice / Blocks::slices) * Blocks::bytes,
-                 w_slice % Blocks::slices, codes, scales, offsets);
-    UNROLL for (uint run = 0; run < runs; ++run) {
-      const float scale = exists ? scales[run] : 0.0f, offset = exists ? offsets[run] : 0.0f;
-      UNROLL for (uint f = 0; f < steps; ++f) {
-        simdgroup_matrix<F, 8, 8> weights;
-        weights.thread_elements()[0] = F(scale * codes[run * run_length + f] + offset);
-        weights.thread_elements()[1] = F(scale * codes[run * run_length + f + steps] + offset);
-        UNROLL for (int m = 0; m < MT; ++m) {
-          simdgroup_matrix<F, 8, 8> inputs;
-          inputs.thread_elements()[0] = F(xs[m][0][run][f / 4][f % 4]);
-          inputs.thread_elements()[1] = F(xs[m][1][run][f / 4][f % 4]);
-          simdgroup_multiply_accumulate(sums[n][m], weights, inputs, sums[n][m]);
-        }
-      }
-    }
-  }
-}
-
+// One to three matrices times the same 5 to 32 rows of x; matrix i is w_i, of N_i rows.
+// The threadgroups of a matrix follow those of the one before it.
+const uint K = sizes[0], M = sizes[1];
+uint group = threadgroup_position_in_grid.x;
 threadgroup float partial[SIMDGROUPS * NT * MT * 64];
-UNROLL for (int n = 0; n < NT; ++n)
-  UNROLL for (int m = 0; m < MT; ++m)
-    UNROLL for (uint i = 0; i < 2; ++i)
-      partial[((simdgroup * NT + n) * MT + m) * 64 + row * 8 + column + i] =
-          sums[n][m].thread_elements()[i];
-threadgroup_barrier(mem_flags::mem_threadgroup);
-
-for (uint at = simdgroup * 32 + lane; at < NT * MT * 64; at += SIMDGROUPS * 32) {
-  // Neighbouring threads take neighbouring outputs of one row of y.
-  const uint n = at % (NT * 8), m = at / (NT * 8);
-  if (first_output + n >= N || m >= M) continue;
-  float sum = 0.0f;
-  for (uint s = 0; s < SIMDGROUPS; ++s)
-    sum += partial[((s * NT + n / 8) * MT + m / 8) * 64 + n % 8 * 8 + m % 8];
-  y[m * N + first_output + n] = T(sum);
-}
+#define MULTIPLY(i)                                                                            \
+  {                                                                                            \
+    const uint N = sizes[2 + i], num_groups = (N + NT * 8 - 1) / (NT * 8);                     \
+    if (group < num_groups)                                                                    \
+      return small_matmul<Blocks##i, T, F, MT, NT, SIMDGROUPS>(                                \
+          x, w##i, y##i, partial, K, N, M, group * (NT * 8), simdgroup_index_in_threadgroup,   \
+          thread_index_in_simdgroup);                                                          \
+    group -= num_groups;                                                                       \
+  }
+MULTIPLY(0)
+#if MATRICES > 1
+MULTIPLY(1)
+#endif
+#if MATRICES > 2
+MULTIPLY(2)
+#endif

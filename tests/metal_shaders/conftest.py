@@ -28,7 +28,9 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulator]:
         simulator = Simulator(seed=seed, cache_bytes=cache_bytes)
 
         def compile_kernel(k: kernel.Kernel) -> Callable[..., object]:
-            return simulator.metal_kernel(k.name, k.inputs, k.outputs, edit(k.source), k.header)
+            return simulator.metal_kernel(
+                k.name, k.inputs, k.outputs, edit(k.source), edit(k.header)
+            )
 
         monkeypatch.setattr(kernel, "compile_kernel", compile_kernel)
         return simulator

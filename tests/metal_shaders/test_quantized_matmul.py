@@ -73,7 +73,7 @@ def test_matvec_reads_weights_once_and_little_else(simulate, quantization, num_x
     assert blocks.nbytes > 3 * simulator.cache_bytes
     assert simulator.launches[-1].device_bytes <= 1.03 * ideal
     # Lanes that share a block's head ask for it together: one fetch, several requests.
-    assert simulator.launches[-1].traffic["w"].requested <= 2.6 * blocks.nbytes
+    assert simulator.launches[-1].traffic["w0"].requested <= 2.6 * blocks.nbytes
 
 
 def check_small(y, exact, x, w):

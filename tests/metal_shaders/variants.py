@@ -74,6 +74,16 @@ def _multiply(quantization: str, num_rows: int, dtype: mx.Dtype = mx.float16) ->
     return run, [mx.zeros((num_rows, 512), dtype=dtype), blocks]
 
 
+def _multiply_many(num_rows: int, *quantizations: str) -> Operation:
+    def run(x: mx.array, *blocks: mx.array) -> list[mx.array]:
+        matrices = map(quantized_matmul.StoredBlocks, blocks, quantizations)
+        return quantized_matmul.matmul_many(x, list(matrices))
+
+    forms = [FORMATS[quantization] for quantization in quantizations]
+    blocks = [mx.zeros((64, 512 // form.values * form.bytes), dtype=mx.uint8) for form in forms]
+    return run, [mx.zeros((num_rows, 512), dtype=mx.float16), *blocks]
+
+
 def operations() -> dict[str, Operation]:
     """Functions of arrays, by what they show."""
     made: dict[str, Operation] = {}
@@ -82,6 +92,9 @@ def operations() -> dict[str, Operation]:
             made[f"{quantization}, {num_rows} rows"] = _multiply(quantization, num_rows)
     made["bfloat16"] = _multiply("Q4_K", 2, mx.bfloat16)
     made["float32"] = _multiply("Q4_K", 8, mx.float32)
+    made["gate and up"] = _multiply_many(1, "Q4_K", "Q4_K")
+    made["queries, keys and values"] = _multiply_many(1, "Q4_K", "Q4_K", "Q6_K")
+    made["queries, keys and values, 9 rows"] = _multiply_many(9, "Q4_K", "Q4_K", "Q6_K")
     made["write of one token"] = _write(1)
     made["write of eight tokens"] = _write(8)
     made["rope and write"] = _rope_write()

@@ -1,6 +1,6 @@
 // Q2_K: a byte per 16 values (scale and minimum, a nibble each), two halves of 32 bytes with four
 // 2-bit values each, 32 apart, then d and dmin.
-struct Blocks {
+struct Q2_K {
   enum : uint { values = 256, bytes = 84, slices = 8, runs = 4, run_length = 8, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) {

@@ -1,6 +1,6 @@
 // Q3_K: 32 bytes of third bits, two halves of 32 bytes with four 2-bit values each, 12 bytes of
 // 6-bit scales per 16 values, d. Values are 4 too high, scales 32.
-struct Blocks {
+struct Q3_K {
   enum : uint { values = 256, bytes = 110, slices = 8, runs = 4, run_length = 8, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) {

@@ -1,5 +1,5 @@
 // Q4_1: d, m, then 16 bytes; byte j holds values j and j + 16.
-struct Blocks {
+struct Q4_1 {
   enum : uint { values = 32, bytes = 20, slices = 2, runs = 2, run_length = 8, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) { return run * 16 + slice * 8; }

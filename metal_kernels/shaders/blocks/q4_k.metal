@@ -1,5 +1,5 @@
 // Q4_K: d, dmin, 12 bytes of scales, then four chunks of 32 bytes: low nibbles, high nibbles.
-struct Blocks {
+struct Q4_K {
   enum : uint { values = 256, bytes = 144, slices = 8, runs = 2, run_length = 16, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) {

@@ -1,5 +1,5 @@
 // Q5_1: d, m, the fifth bits, then 16 bytes of nibbles.
-struct Blocks {
+struct Q5_1 {
   enum : uint { values = 32, bytes = 24, slices = 2, runs = 2, run_length = 8, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) { return run * 16 + slice * 8; }

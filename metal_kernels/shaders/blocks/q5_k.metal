@@ -1,5 +1,5 @@
 // Q5_K: as Q4_K, with the fifth bits of sub-block j at bit j of 32 bytes before the nibbles.
-struct Blocks {
+struct Q5_K {
   enum : uint { values = 256, bytes = 176, slices = 8, runs = 2, run_length = 16, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) {

@@ -1,6 +1,6 @@
 // Q6_K: two halves of 128 values; ql (128 bytes, nibbles), qh (64, two bits each), a signed scale
 // per 16 values, d. Eight bytes of two ql rows and of qh make four runs of eight values.
-struct Blocks {
+struct Q6_K {
   enum : uint { values = 256, bytes = 210, slices = 8, runs = 4, run_length = 8, has_offset = 1 };
 
   static METAL_FUNC uint run_start(uint slice, uint run) {

@@ -1,6 +1,7 @@
 // A lane reads one slice of a block at a time: `runs` runs of `run_length` codes. The values of a run
 // are neighbours in the row and share a scale, so that value = scale * code + offset.
 //
+// Each format is a struct of this shape, `Blocks` where a kernel does not care which:
 // Blocks::values, ::bytes        weights in a block, and its size in the file
 // Blocks::slices                 slices of a block; neighbouring lanes read neighbouring bytes
 // Blocks::run_start(slice, run)  where in the block a run begins
