@@ -60,6 +60,14 @@ def from_blocks(quantization: str, blocks: Bytes, num_columns: int) -> Storage:
     return DenseMatrix(dense.astype(_DENSE_DTYPES.get(quantization, mx.float16)))
 
 
+def reshaped(w: Storage, shape: tuple[int, ...]) -> Storage:
+    """The same matrix with its rows in several dimensions."""
+    if isinstance(w, DenseMatrix):
+        return DenseMatrix(w.weight.reshape(*shape, -1))
+    weight, scales, biases = (part.reshape(*shape, -1) for part in (w.weight, w.scales, w.biases))
+    return AffineMatrix(weight, scales, biases, w.group_size, w.bits)
+
+
 def matmul(x: mx.array, w: Storage) -> mx.array:
     """x [..., K] times the transpose of w, in x's dtype."""
     if isinstance(w, DenseMatrix):
@@ -68,6 +76,29 @@ def matmul(x: mx.array, w: Storage) -> mx.array:
         x.astype(w.scales.dtype), w.weight, w.scales, w.biases, True, w.group_size, w.bits
     )
     return out.astype(x.dtype)
+
+
+def grouped_matmul(x: mx.array, w: Storage, ids: mx.array) -> mx.array:
+    """See `grouped.matmul`; w has a dimension more."""
+    repeats = ids.size // x.shape[0]
+    rows = mx.arange(ids.size) // repeats
+    if isinstance(w, DenseMatrix):
+        dense = w.weight.swapaxes(-1, -2)
+        left = x.astype(w.weight.dtype)[:, None]
+        out = mx.gather_mm(left, dense, lhs_indices=rows, rhs_indices=ids)
+    else:
+        out = mx.gather_qmm(
+            x.astype(w.scales.dtype)[:, None],
+            w.weight,
+            w.scales,
+            w.biases,
+            lhs_indices=rows,
+            rhs_indices=ids,
+            transpose=True,
+            group_size=w.group_size,
+            bits=w.bits,
+        )
+    return out[:, 0].astype(x.dtype)
 
 
 def take_rows(w: Storage, ids: mx.array) -> mx.array:

@@ -48,6 +48,20 @@ def load_blocks(
     The blocks are read before this returns, on Metal perhaps only mapped. ValueError if the type
     is unknown or sizes disagree.
     """
+    check_blocks(quantization, blocks, num_columns)
+    if backend() == "cpu":
+        matrix = cpu.pack_gguf(quantization, blocks, num_columns)
+        forget_pages(blocks)
+        return QuantizedMatrix(quantization, blocks.shape[0], num_columns, matrix.num_bytes, matrix)
+    if backend() == "metal" and metal_blocks.supports(quantization):
+        stored = mapping.bind(blocks)
+        return QuantizedMatrix(quantization, blocks.shape[0], num_columns, stored.nbytes, stored)
+    storage = portable_storage(quantization, blocks, num_columns)
+    return QuantizedMatrix(quantization, blocks.shape[0], num_columns, storage.num_bytes, storage)
+
+
+def check_blocks(quantization: str, blocks: np.ndarray[Any, Any], num_columns: int) -> None:
+    """ValueError unless `blocks` are rows of a known type with so many columns."""
     if quantization not in GGUF_QUANTIZATIONS:
         known = ", ".join(sorted(GGUF_QUANTIZATIONS))
         raise ValueError(f"unknown quantization {quantization}; known: {known}")
@@ -57,23 +71,19 @@ def load_blocks(
             f"{quantization} rows of {num_columns} columns take {expected} bytes; "
             f"got {blocks.dtype} of shape {blocks.shape}"
         )
-    if backend() == "cpu":
-        matrix = cpu.pack_gguf(quantization, blocks, num_columns)
-        _forget_pages(blocks)
-        return QuantizedMatrix(quantization, blocks.shape[0], num_columns, matrix.num_bytes, matrix)
-    if backend() == "metal" and metal_blocks.supports(quantization):
-        stored = mapping.bind(blocks)
-        return QuantizedMatrix(quantization, blocks.shape[0], num_columns, stored.nbytes, stored)
-    storage: affine.Storage
+
+
+def portable_storage(
+    quantization: str, blocks: np.ndarray[Any, Any], num_columns: int
+) -> affine.Storage:
+    """Blocks in a form MLX's own ops multiply with; float32 for the reference."""
     if backend() == "metal":
-        storage = affine.from_blocks(quantization, blocks, num_columns)
-    else:
-        dense = reference.dequantize_blocks(quantization, blocks, num_columns)
-        storage = affine.DenseMatrix(mx.array(dense))
-    return QuantizedMatrix(quantization, blocks.shape[0], num_columns, storage.num_bytes, storage)
+        return affine.from_blocks(quantization, blocks, num_columns)
+    dense = reference.dequantize_blocks(quantization, blocks, num_columns)
+    return affine.DenseMatrix(mx.array(dense))
 
 
-def _forget_pages(blocks: np.ndarray[Any, Any]) -> None:
+def forget_pages(blocks: np.ndarray[Any, Any]) -> None:
     """Let go of the pages of a read-only memory map, so that a model is not resident twice."""
     base: Any = blocks
     while isinstance(base, np.ndarray):
@@ -93,18 +103,8 @@ def load_affine(
     weight: mx.array, scales: mx.array, biases: mx.array, *, group_size: int, bits: int
 ) -> QuantizedMatrix:
     """A matrix from MLX's affine triple: weight uint32 [N, K*bits/32], scales, biases [N, K/g]."""
-    if bits not in AFFINE_BITS or group_size not in AFFINE_GROUP_SIZES:
-        raise ValueError(
-            f"{bits} bits in groups of {group_size}: bits must be one of {AFFINE_BITS}, "
-            f"the group size one of {AFFINE_GROUP_SIZES}"
-        )
+    check_affine(weight, scales, biases, group_size=group_size, bits=bits)
     num_rows, num_columns = weight.shape[0], weight.shape[1] * 32 // bits
-    expected = (num_rows, num_columns // group_size)
-    if weight.dtype != mx.uint32 or scales.shape != expected or biases.shape != expected:
-        raise ValueError(
-            f"affine weight {weight.dtype} {weight.shape} needs scales and biases {expected}; "
-            f"got {scales.shape} and {biases.shape}"
-        )
     name = f"affine{bits}_g{group_size}"
     if backend() == "cpu":
         matrix = cpu.pack_affine(weight, scales, biases, bits, group_size)
@@ -113,6 +113,23 @@ def load_affine(
     if backend() == "reference":
         storage = affine.DenseMatrix(affine.take_rows(storage, mx.arange(num_rows)))
     return QuantizedMatrix(name, num_rows, num_columns, storage.num_bytes, storage)
+
+
+def check_affine(
+    weight: mx.array, scales: mx.array, biases: mx.array, *, group_size: int, bits: int
+) -> None:
+    """ValueError unless the triple, of any number of dimensions, fits together."""
+    if bits not in AFFINE_BITS or group_size not in AFFINE_GROUP_SIZES:
+        raise ValueError(
+            f"{bits} bits in groups of {group_size}: bits must be one of {AFFINE_BITS}, "
+            f"the group size one of {AFFINE_GROUP_SIZES}"
+        )
+    expected = (*weight.shape[:-1], weight.shape[-1] * 32 // bits // group_size)
+    if weight.dtype != mx.uint32 or scales.shape != expected or biases.shape != expected:
+        raise ValueError(
+            f"affine weight {weight.dtype} {weight.shape} needs scales and biases {expected}; "
+            f"got {scales.shape} and {biases.shape}"
+        )
 
 
 def matmul(x: mx.array, w: QuantizedMatrix) -> mx.array:

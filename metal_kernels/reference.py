@@ -29,6 +29,14 @@ def dequantize_blocks(quantization: str, blocks: Bytes, num_columns: int) -> Byt
     return values.reshape(blocks.shape[0], num_columns)
 
 
+def grouped_matmul(x: mx.array, weights: mx.array, ids: mx.array) -> mx.array:
+    """See `grouped.matmul`; weights [E, N, K], one row after another."""
+    repeats = ids.size // x.shape[0]
+    chosen = np.array(ids).tolist()
+    rows = [x[r // repeats].astype(mx.float32) @ weights[e].T for r, e in enumerate(chosen)]
+    return mx.stack(rows).astype(x.dtype)
+
+
 def rms_norm(x: mx.array, weight: mx.array, eps: float) -> mx.array:
     """x / rms(x) * weight over the last axis, computed in float32, in x's dtype."""
     wide = x.astype(mx.float32)

@@ -15,9 +15,8 @@
 #include "thread_pool.h"
 
 namespace localllm {
-namespace {
 
-mx::array make_bytes(int64_t num_bytes) {
+mx::array make_tile_memory(int64_t num_bytes) {
   // Shapes are int32: large tables are shown as rows of 64 bytes, which tiles are multiples of.
   mx::array out(mx::Shape{mx::ShapeElem(num_bytes / 64), 64}, mx::uint8, nullptr, {});
   out.set_data(mx::allocator::malloc(num_bytes));
@@ -29,6 +28,14 @@ mx::array make_bytes(int64_t num_bytes) {
   if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
   return out;
 }
+
+Format affine_format(int bits, int group_size, mx::Dtype number) {
+  std::string name = number == mx::float16 ? "f16" : number == mx::bfloat16 ? "bf16" : "f32";
+  return parse_format("affine" + std::to_string(bits) + "_g" + std::to_string(group_size) + "_" +
+                      name);
+}
+
+namespace {
 
 void run_matmul(const Format& f, const uint8_t* weights, int num_rows, int num_columns,
                 const float* x, int num_inputs, float* y) {
@@ -111,7 +118,7 @@ class TakeRows : public Op {
 Matrix pack_gguf_matrix(const std::string& name, const uint8_t* blocks, int64_t row_stride,
                         int num_rows, int num_columns) {
   Format f = parse_format(name);
-  mx::array packed = make_bytes(num_tiles(num_rows) * tile_bytes(f, num_columns));
+  mx::array packed = make_tile_memory(num_tiles(num_rows) * tile_bytes(f, num_columns));
   pack_gguf(name, blocks, row_stride, num_rows, num_columns, packed.data<uint8_t>());
   return {f, num_rows, num_columns, packed};
 }
@@ -123,13 +130,9 @@ Matrix pack_affine_matrix(mx::array weight, mx::array scales, mx::array biases, 
   scales = mx::contiguous(scales, false, stream);
   biases = mx::contiguous(mx::astype(biases, scales.dtype(), stream), false, stream);
   mx::eval(weight, scales, biases);
-  std::string number = scales.dtype() == mx::float16    ? "f16"
-                       : scales.dtype() == mx::bfloat16 ? "bf16"
-                                                        : "f32";
-  Format f = parse_format("affine" + std::to_string(bits) + "_g" + std::to_string(group_size) +
-                          "_" + number);
+  Format f = affine_format(bits, group_size, scales.dtype());
   int num_rows = weight.shape(0), num_columns = int(int64_t(weight.shape(1)) * 32 / bits);
-  mx::array packed = make_bytes(num_tiles(num_rows) * tile_bytes(f, num_columns));
+  mx::array packed = make_tile_memory(num_tiles(num_rows) * tile_bytes(f, num_columns));
   pack_affine(f, weight.data<uint32_t>(), scales.data<uint8_t>(), biases.data<uint8_t>(), num_rows,
               num_columns, packed.data<uint8_t>());
   return {f, num_rows, num_columns, packed};

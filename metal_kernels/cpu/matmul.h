@@ -16,6 +16,11 @@ struct Matrix {
   mx::array packed;  // uint8, tiles
 };
 
+// Memory for packed tiles, shown as uint8 [num_bytes / 64, 64].
+mx::array make_tile_memory(int64_t num_bytes);
+// Of MLX's affine weights with scales and biases of type `number`.
+Format affine_format(int bits, int group_size, mx::Dtype number);
+
 // `blocks`: num_rows rows of GGUF blocks, `row_stride` bytes apart; read before this returns.
 Matrix pack_gguf_matrix(const std::string& name, const uint8_t* blocks, int64_t row_stride,
                         int num_rows, int num_columns);

@@ -12,6 +12,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "cache_ops.h"
+#include "grouped_matmul.h"
 #include "kernels.h"
 #include "matmul.h"
 #include "mlx/mlx.h"
@@ -68,6 +69,28 @@ NB_MODULE(_cpu, m) {
         "group_size"_a);
   m.def("matmul", &matmul, "x"_a, "w"_a, "stream"_a = nb::none());
   m.def("take_rows", &take_rows, "w"_a, "ids"_a, "stream"_a = nb::none());
+  nb::class_<MatrixStack>(m, "MatrixStack")
+      .def_ro("num_matrices", &MatrixStack::num_matrices)
+      .def_ro("num_rows", &MatrixStack::num_rows)
+      .def_ro("num_columns", &MatrixStack::num_columns)
+      .def_prop_ro("num_bytes", [](const MatrixStack& w) { return w.packed.nbytes(); });
+  m.def(
+      "pack_gguf_stack",
+      [](const std::string& name, nb::ndarray<const uint8_t, nb::ndim<3>, nb::device::cpu> blocks,
+         int num_columns) {
+        nb::gil_scoped_release release;
+        if (blocks.stride(2) != 1 || int64_t(blocks.shape(2)) != gguf_row_bytes(name, num_columns))
+          throw std::invalid_argument("blocks do not fit " + name);
+        return pack_gguf_stack(name, blocks.data(), blocks.stride(0), blocks.stride(1),
+                               int(blocks.shape(0)), int(blocks.shape(1)), num_columns);
+      },
+      "name"_a, "blocks"_a, "num_columns"_a);
+  m.def("pack_affine_stack", &pack_affine_stack, "weight"_a, "scales"_a, "biases"_a, "bits"_a,
+        "group_size"_a);
+  m.def("matrix_at", &matrix_at, "w"_a, "index"_a);
+  m.def("grouped_matmul", &grouped_matmul, "x"_a, "w"_a, "ids"_a, "stream"_a = nb::none());
+  m.def("grouped_matmul_transposed", &grouped_matmul_transposed, "y"_a, "w"_a, "ids"_a,
+        "stream"_a = nb::none());
   m.def("zero_pool", &zero_pool, "shape"_a, "dtype"_a);
   m.def("kv_write", &kv_write, "pool"_a, "slots"_a, "k"_a, "v"_a, "stream"_a = nb::none());
   m.def("paged_attention", &paged_attention, "q"_a, "pool"_a, "block_tables"_a, "query_starts"_a,
