@@ -14,13 +14,37 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from scripts.pocket.mix import draw_training_dialogue
 from scripts.pocket.template import render_dialogue
 from scripts.pocket.tokenizer import END
 
 DIALOGUES_PER_ROUND = 4096
-LENGTHS = (16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
+BATCHES_AHEAD = 8
+LENGTHS = (
+    16,
+    20,
+    24,
+    28,
+    32,
+    36,
+    40,
+    48,
+    56,
+    64,
+    80,
+    96,
+    112,
+    128,
+    160,
+    192,
+    256,
+    384,
+    512,
+    1024,
+    2048,
+)
 
 
 Row = tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
@@ -87,3 +111,27 @@ def batches(tokenizer: Tokenizer, seed: int, batch_tokens: int) -> Iterator[Batc
                 del rows[:count]
         rng.shuffle(ready)
         yield from ready
+
+
+class BatchStream(IterableDataset[Batch]):
+    """`batches` for a loader's processes: each draws its own dialogues."""
+
+    def __init__(self, tokenizer: Tokenizer, seed: int, batch_tokens: int) -> None:
+        self.tokenizer, self.seed, self.batch_tokens = tokenizer, seed, batch_tokens
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        assert worker is not None
+        return batches(self.tokenizer, self.seed + worker.id, self.batch_tokens)
+
+
+def batches_ahead(
+    tokenizer: Tokenizer, seed: int, batch_tokens: int, num_processes: int
+) -> Iterator[Batch]:
+    """Batches drawn by processes of their own, for a device that is faster than one of them."""
+    stream = BatchStream(tokenizer, seed, batch_tokens)
+    return iter(
+        DataLoader(
+            stream, batch_size=None, num_workers=num_processes, prefetch_factor=BATCHES_AHEAD
+        )
+    )

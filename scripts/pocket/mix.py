@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from scripts.pocket.dialogue import Dialogue, Skill
+from scripts.pocket.dialogue import Dialogue, Message, Skill
 from scripts.pocket.skills import (
     arithmetic,
     copying,
@@ -41,6 +41,10 @@ WEIGHTS = {
     "style": 10,
 }
 JOINED_SHARE = 0.15
+# Of the joined conversations, those long enough to reach the end of the context.
+LONG_SHARE = 0.04
+MAX_JOINED, MAX_LONG_JOINED = 4, 40
+MAX_JOINED_CHARACTERS = 5500
 THINKING_SHARE = 0.05
 # What is thought before an answer that needs no steps; arithmetic writes its own.
 THOUGHTS = {
@@ -66,9 +70,14 @@ def draw_one(rng: random.Random) -> Dialogue:
 
 def joined(rng: random.Random) -> Dialogue:
     """A conversation whose turns belong to different skills."""
-    messages = []
-    for _ in range(rng.randint(2, 4)):
+    messages: list[Message] = []
+    most = MAX_LONG_JOINED if rng.random() < LONG_SHARE else MAX_JOINED
+    num_characters = 0
+    for _ in range(rng.randint(2, most)):
         dialogue = SKILLS[rng.choice(JOINABLE)](rng, "train")
+        num_characters += sum(len(m["content"]) for m in dialogue.messages)
+        if num_characters > MAX_JOINED_CHARACTERS:
+            break
         messages += dialogue.messages
     return Dialogue(messages)
 

@@ -1,14 +1,16 @@
 """Trains `pocket` from nothing, or goes on from the last checkpoint in the work directory.
 
-Warm-up, constant rate, then a linear decay over the last part of the time budget. Each core is
-a process of one thread with its share of every step's batches: threads of one process spend two
-thirds of their time waiting for each other here when the machine is shared.
+Warm-up, constant rate, then a linear decay over the last part of the time budget. On CPUs each
+core is a process of one thread with its share of every step's batches: threads of one process
+spend two thirds of their time waiting for each other when the machine is shared. On a GPU one
+process computes and the others draw its batches.
 """
 
 import argparse
 import math
 import tempfile
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import torch.multiprocessing as mp
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from scripts.pocket.batches import Batch, batches
+from scripts.pocket.batches import Batch, batches, batches_ahead
 from scripts.pocket.mix import sample_texts
 from scripts.pocket.network import Network, Shape
 from scripts.pocket.optimizer import make_optimizers
@@ -41,6 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--decay-minutes", type=float, default=120, help="its last part, with decaying rate"
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--batches-per-step", type=int, default=4)
     parser.add_argument("--processes", type=int, default=2, help="one per core")
@@ -62,6 +65,8 @@ def rate(step: int, left_s: float, decay_s: float) -> float:
 def sum_gradients(network: Network, loss: float) -> float:
     """Adds up the gradients and the loss of all processes; returns the loss."""
     grads = [p.grad for p in network.parameters() if p.grad is not None]
+    if not dist.is_initialized():
+        return loss
     flat = torch.cat([*(g.flatten() for g in grads), torch.tensor([loss])])
     dist.all_reduce(flat)
     for grad, part in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
@@ -71,30 +76,32 @@ def sum_gradients(network: Network, loss: float) -> float:
 
 def train_step(network: Network, step: list[Batch], rank: int, world_size: int) -> float:
     """Gradients of the mean loss over all target tokens of the step; returns that loss."""
-    num_targets = sum(int(b.is_target[:, 1:].sum()) for b in step)
-    total = 0.0
-    for batch in step[rank::world_size]:
-        tokens, marks = torch.from_numpy(batch.tokens), torch.from_numpy(batch.is_target)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+    counts = [int(b.is_target[:, 1:].sum()) for b in step]
+    device = network.token_embd.weight.device
+    total = torch.zeros((), device=device)
+    for batch, count in list(zip(step, counts, strict=True))[rank::world_size]:
+        tokens = torch.from_numpy(batch.tokens).to(device)
+        marks = torch.from_numpy(batch.is_target).to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = network.loss(tokens, marks)
-        part: Tensor = loss * (float(marks[:, 1:].sum()) / num_targets)
+        part: Tensor = loss * (count / sum(counts))
         part.backward()
-        total += part.item()
-    return sum_gradients(network, total)
+        total += part.detach()
+    return sum_gradients(network, total.item())
 
 
 class Run:
     """The network, its optimizers and how far they are."""
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(self, work: Path, seed: int, device: str) -> None:
         torch.manual_seed(seed)
         self.path = work / "checkpoint.pt"
-        self.network = Network(Shape())
+        self.network = Network(Shape()).to(device)
         self.optimizers = make_optimizers(self.network, MUON_LR, ADAM_LR)
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
         self.step = self.num_tokens = 0
         if self.path.exists():
-            state = torch.load(self.path)
+            state = torch.load(self.path, map_location=device)
             self.network.load_state_dict(state["network"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
@@ -128,26 +135,33 @@ class Run:
         aside.replace(self.path)
 
 
-def train(rank: int, args: argparse.Namespace) -> None:
-    """One of the processes; the first keeps the clock, the log and the checkpoint."""
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{args.rendezvous}", rank=rank, world_size=args.processes
-    )
-    run = Run(args.work, args.seed)
+def make_stream(args: argparse.Namespace, first_step: int) -> Iterator[Batch]:
+    """The run's batches; a resumed run draws other dialogues than the run that it continues."""
     tokenizer = load_tokenizer(args.work / "tokenizer.json")
+    seed = (args.seed * 1_000_000 + first_step) * 100
+    if args.device == "cpu":
+        return batches(tokenizer, seed, args.batch_tokens)
+    return batches_ahead(tokenizer, seed, args.batch_tokens, args.processes)
+
+
+def seconds_left(end: float) -> float:
+    """By the first process's clock."""
+    clock = torch.tensor([end - time.monotonic()])
+    if dist.is_initialized():
+        dist.broadcast(clock, 0)
+    return clock.item()
+
+
+def train(rank: int, world_size: int, args: argparse.Namespace) -> None:
+    """One of the processes; the first keeps the clock, the log and the checkpoint."""
+    run = Run(args.work, args.seed, args.device)
+    stream = make_stream(args, run.step)
     start = written = time.monotonic()
     end, smooth, first_tokens = start + 60 * args.minutes, math.nan, run.num_tokens
-    # A resumed run draws other dialogues than the run that it continues.
-    stream = batches(tokenizer, args.seed * 1000 + run.step, args.batch_tokens)
     log = (args.work / "log.txt").open("a", buffering=1)
-    while True:
-        clock = torch.tensor([end - time.monotonic()])
-        dist.broadcast(clock, 0)
-        if (left_s := clock.item()) <= 0:
-            break
+    while (left_s := seconds_left(end)) > 0:
         run.set_rate(rate(run.step, left_s, 60 * args.decay_minutes))
-        loss = run.update(list(islice(stream, args.batches_per_step)), rank, args.processes)
+        loss = run.update(list(islice(stream, args.batches_per_step)), rank, world_size)
         smooth = loss if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss
         now = time.monotonic()
         if rank == 0 and run.step % LOG_EVERY == 0:
@@ -164,13 +178,24 @@ def train(rank: int, args: argparse.Namespace) -> None:
         run.write()
 
 
+def train_on_core(rank: int, args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{args.rendezvous}", rank=rank, world_size=args.processes
+    )
+    train(rank, args.processes, args)
+
+
 def main() -> None:
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     make_tokenizer(args.work / "tokenizer.json", Shape(), args.seed)
+    if args.device == "cuda":
+        train(0, 1, args)
+        return
     with tempfile.TemporaryDirectory() as folder:
         args.rendezvous = Path(folder) / "rendezvous"
-        mp.spawn(train, args=(args,), nprocs=args.processes)  # type: ignore[no-untyped-call]
+        mp.spawn(train_on_core, args=(args,), nprocs=args.processes)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
