@@ -16,6 +16,15 @@ def pack_gguf(name: str, blocks: np.ndarray[Any, Any], num_columns: int) -> Matr
 def pack_affine(
     weight: mx.array, scales: mx.array, biases: mx.array, bits: int, group_size: int
 ) -> Matrix: ...
+def quantize_into(
+    name: str,
+    source: np.ndarray[Any, Any],
+    source_type: str,
+    importance: np.ndarray[Any, Any] | None,
+    out: np.ndarray[Any, Any],
+) -> None: ...
+def matmul(x: mx.array, w: Matrix) -> mx.array: ...
+def take_rows(w: Matrix, ids: mx.array) -> mx.array: ...
 
 class MatrixStack:
     @property

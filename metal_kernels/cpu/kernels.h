@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "formats.h"
 #include "pointwise.h"
+#include "quantize.h"
 
 namespace localllm {
 
@@ -41,6 +42,7 @@ struct Kernels {
   const MatmulKernels& matmul;
   const AttentionKernels& attention;
   const PointwiseKernels& pointwise;
+  const QuantizeKernels& quantize;
 };
 
 const Kernels& kernels();                  // of the chosen instruction set

@@ -18,6 +18,7 @@
 #include "mlx/mlx.h"
 #include "pack.h"
 #include "pointwise_ops.h"
+#include "quantize.h"
 #include "thread_pool.h"
 
 namespace nb = nanobind;
@@ -46,6 +47,27 @@ double read_bandwidth(int64_t num_bytes) {
   return sum.load() ? best : 0;
 }
 
+using Source = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Blocks = nb::ndarray<uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Importance = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void quantize_into(const std::string& name, Source source, const std::string& source_type,
+                   std::optional<Importance> importance, Blocks out) {
+  nb::gil_scoped_release release;
+  const BlockLayout* layout = find_block_layout(name);
+  Format source_format = parse_format(source_type);
+  if (!layout || source_format.kind != Kind::Dense)
+    throw std::invalid_argument("cannot quantize " + source_type + " to " + name);
+  int64_t num_columns = int64_t(source.shape(1)) / number_bytes(source_format.number);
+  int64_t num_blocks = int64_t(source.shape(0)) * num_columns / layout->columns;
+  if (num_columns % layout->columns || int64_t(out.size()) != num_blocks * layout->num_bytes ||
+      (importance && int64_t(importance->size()) != num_columns))
+    throw std::invalid_argument("the sizes do not fit " + name);
+  quantize_all({*layout, source.data(), source_format.number,
+                importance ? importance->data() : nullptr, int(num_columns), num_blocks,
+                out.data()});
+}
+
 }  // namespace
 
 NB_MODULE(_cpu, m) {
@@ -67,6 +89,8 @@ NB_MODULE(_cpu, m) {
       "name"_a, "blocks"_a, "num_columns"_a);
   m.def("pack_affine", &pack_affine_matrix, "weight"_a, "scales"_a, "biases"_a, "bits"_a,
         "group_size"_a);
+  m.def("quantize_into", &quantize_into, "name"_a, "source"_a, "source_type"_a,
+        "importance"_a.none(), "out"_a);
   m.def("matmul", &matmul, "x"_a, "w"_a, "stream"_a = nb::none());
   m.def("take_rows", &take_rows, "w"_a, "ids"_a, "stream"_a = nb::none());
   nb::class_<MatrixStack>(m, "MatrixStack")

@@ -11,6 +11,7 @@
 
 #include "kernels.h"
 #include "pack.h"
+#include "quantize.h"
 #include "thread_pool.h"
 
 using namespace localllm;
@@ -109,6 +110,21 @@ void run_pointwise() {
   }
 }
 
+void run_quantize(const std::string& name) {
+  const BlockLayout& layout = *find_block_layout(name);
+  int columns = 3 * layout.columns, rows = 7, blocks = rows * 3;
+  std::vector<float> x(size_t(rows) * columns), importance(columns, 0.5f);
+  fill(x.data(), x.size());
+  std::vector<uint16_t> half(x.size());
+  kernels().pointwise.to_half(x.data(), int64_t(x.size()), half.data());
+  std::vector<uint8_t> out(size_t(blocks) * layout.num_bytes);
+  const auto *floats = reinterpret_cast<const uint8_t*>(x.data()),
+             *halves = reinterpret_cast<const uint8_t*>(half.data());
+  quantize_all({layout, floats, Number::F32, nullptr, columns, blocks, out.data()});
+  for (Number type : {Number::F16, Number::BF16})
+    quantize_all({layout, halves, type, importance.data(), columns, blocks, out.data()});
+}
+
 }  // namespace
 
 int main() {
@@ -126,6 +142,9 @@ int main() {
     run_attention(64, 64, 1, 70);
     run_attention(20, 36, 7, 600);
     run_pointwise();
+    for (const char* name : {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_1", "Q5_0", "Q5_1",
+                             "Q8_0"})
+      run_quantize(name);
     std::printf("%s\n", isa);
   }
   ThreadPool::instance().set_num_threads(1);
