@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.batch import Batch, slot_mapping
-from metal_kernels.kv_cache import kv_write, make_pool
+from engine.network.rotation import Turned, recall
+from metal_kernels.kv_cache import kv_write, make_pool, rope_kv_write, writes_with_rope
 from metal_kernels.paged_attention import paged_attention
 from models.errors import Unsupported
 
@@ -39,6 +40,7 @@ class LayerCache:
         self.key_size = key_size
         self.window = window
         self.batch: Batch | None = None
+        self._unwritten: tuple[Turned, mx.array, mx.array] | None = None
 
     @property
     def offset(self) -> mx.array:
@@ -50,10 +52,44 @@ class LayerCache:
         """No mask: causality and window follow from positions inside the kernel."""
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Write this step's keys and values [T, K, 1, D] to their slots, in place."""
+        """Write this step's keys and values [T, K, 1, D] to their slots, in place.
+
+        Keys that were just turned wait for the queries, to be turned and written with them.
+        """
+        assert self.batch is not None
+        turned = recall(keys) if writes_with_rope(self.pool) else None
+        if turned is not None and turned.positions is self.batch.positions:
+            self._unwritten = turned, keys, values
+        else:
+            self._write(keys, values)
+        return keys, values
+
+    def _write(self, keys: mx.array, values: mx.array) -> None:
         assert self.batch is not None
         self.pool = kv_write(self.pool, self.batch.slots, keys[:, :, 0], values[:, :, 0])
-        return keys, values
+
+    def _turn_and_write(self, queries: mx.array) -> mx.array:
+        """Turned queries [T, H, D], the keys and values that waited for them being written."""
+        assert self.batch is not None
+        assert self._unwritten is not None
+        (key_rows, positions, rotation), keys, values = self._unwritten
+        self._unwritten = None
+        asked = recall(queries)
+        if asked is None or asked.positions is not positions or asked.rotation is not rotation:
+            self._write(keys, values)
+            return queries[:, :, 0]
+        turned, self.pool = rope_kv_write(
+            self.pool,
+            self.batch.slots,
+            asked.rows[:, :, 0],
+            key_rows[:, :, 0],
+            values[:, :, 0],
+            self.batch.positions,
+            rotation.inv_freq,
+            scale=rotation.scale,
+            interleaved=rotation.interleaved,
+        )
+        return turned
 
     def attend(
         self,
@@ -64,8 +100,9 @@ class LayerCache:
     ) -> mx.array:
         """Attention of [T, H, 1, D] over each row's own sequence."""
         assert self.batch is not None
+        rows = queries[:, :, 0] if self._unwritten is None else self._turn_and_write(queries)
         out = paged_attention(
-            queries[:, :, 0],
+            rows,
             self.pool,
             block_tables=self.batch.block_tables,
             query_starts=self.batch.query_starts,

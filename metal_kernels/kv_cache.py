@@ -8,8 +8,8 @@ import mlx.core as mx
 
 from metal_kernels import reference
 from metal_kernels.backend import backend, cpu
+from metal_kernels.metal import kv_rows, trust
 from metal_kernels.metal import kv_write as metal_write
-from metal_kernels.metal import trust
 
 
 def make_pool(
@@ -46,3 +46,33 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
     if backend() == "metal" and trust.works("kv_write"):
         return metal_write.kv_write(pool, slots, k, v)
     return reference.kv_write(pool, slots, k, v)
+
+
+def writes_with_rope(pool: mx.array) -> bool:
+    """Whether `rope_kv_write` may be called."""
+    works = backend() == "metal" and trust.works("rope_kv_write")
+    return works and pool.dtype != kv_rows.INT8
+
+
+def rope_kv_write(
+    pool: mx.array,
+    slots: mx.array,
+    q: mx.array,
+    k: mx.array,
+    v: mx.array,
+    positions: mx.array,
+    inv_freq: mx.array,
+    *,
+    scale: float = 1.0,
+    interleaved: bool = False,
+) -> tuple[mx.array, mx.array]:
+    """`rope` of q and k and `kv_write` of k and v in one launch: turned q, and the pool.
+
+    q [T, H, D], k [T, Hkv, D], v [T, Hkv, Dv]; the rest as those two take it.
+    """
+    assert writes_with_rope(pool)
+    assert k.shape[:2] == v.shape[:2] == (slots.size, pool.shape[1])
+    assert k.shape[-1] + v.shape[-1] == pool.shape[-1]
+    return metal_write.rope_kv_write(
+        pool, slots, q, k, v, positions, inv_freq, scale=scale, interleaved=interleaved
+    )

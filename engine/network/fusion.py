@@ -1,7 +1,8 @@
 """Swaps the zoo's small layers for single ops of ours, by structure, for inference only.
 
-On the CPU, MLX runs each of these as a chain of scalar ops; ours are one vectorised op each. They
-have no gradients, so a network that is trained is left as it is.
+On the CPU, MLX runs each of these as a chain of scalar ops; ours are one vectorised op each. On
+Metal, layers of the same input share a launch. None of them has gradients, so a network that is
+trained is left as it is.
 """
 
 import sys
@@ -9,7 +10,10 @@ import sys
 import mlx.core as mx
 import mlx.nn as nn
 
+from engine.network.layers import JointLinear, JointProducts, QuantizedLinear
+from engine.network.rotation import Rotation, Turned, remember
 from engine.network.weights import find_module
+from metal_kernels.joint_matmul import can_join
 from metal_kernels.rms_norm import rms_norm
 from metal_kernels.rope import rope
 from metal_kernels.swiglu import swiglu
@@ -32,15 +36,14 @@ class RoPE(nn.Module):
 
     def __init__(self, inv_freq: mx.array, scale: float, *, interleaved: bool) -> None:
         super().__init__()
-        self._inv_freq = inv_freq
-        self._scale = scale
-        self._interleaved = interleaved
+        self._rotation = Rotation(inv_freq, scale, interleaved)
 
     def __call__(self, x: mx.array, offset: mx.array) -> mx.array:
-        turned = rope(
-            x[:, :, 0], offset, self._inv_freq, scale=self._scale, interleaved=self._interleaved
-        )
-        return turned[:, :, None]
+        inv_freq, scale, interleaved = self._rotation
+        turned = rope(x[:, :, 0], offset, inv_freq, scale=scale, interleaved=interleaved)
+        turned = turned[:, :, None]
+        remember(turned, Turned(x, offset, self._rotation))
+        return turned
 
 
 class GatedMLP(nn.Module):
@@ -64,7 +67,25 @@ def fuse(network: nn.Module) -> None:
         if fused is not None:
             parent, _, name = path.rpartition(".")
             find_module(network, parent)[name] = fused
+    for module in list(network.modules()):
+        for names in SIBLINGS:
+            _join(module, names)
     mx.eval(network.parameters())
+
+
+SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+"""Layers that the zoo's families apply to the same input."""
+
+
+def _join(module: nn.Module, names: tuple[str, ...]) -> None:
+    """Let these layers of a module share a launch, if it has them and they can."""
+    layers = [module.get(name) for name in names]
+    plain = [layer for layer in layers if type(layer) is QuantizedLinear]
+    if len(plain) < len(names) or not can_join([layer.matrix for layer in plain]):
+        return
+    products = JointProducts([layer.matrix for layer in plain])
+    for index, (name, layer) in enumerate(zip(names, plain, strict=True)):
+        module[name] = JointLinear(layer, products, index)
 
 
 def _fused(module: nn.Module) -> nn.Module | None:

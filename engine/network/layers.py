@@ -12,6 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from metal_kernels import quantized
+from metal_kernels.joint_matmul import matmul_many
 from metal_kernels.quantized import QuantizedMatrix
 
 
@@ -26,8 +27,42 @@ class QuantizedLinear(nn.Module):
             self.bias = bias
 
     def __call__(self, x: mx.array) -> mx.array:
-        y = self._with_gradient(x) if self.training else quantized.matmul(x, self.matrix)
+        y = self._with_gradient(x) if self.training else self._product(x)
         return y + self.bias if "bias" in self else y
+
+    def _product(self, x: mx.array) -> mx.array:
+        return quantized.matmul(x, self.matrix)
+
+
+class JointProducts:
+    """One input times several matrices: asked for the first, it computes all."""
+
+    def __init__(self, matrices: list[QuantizedMatrix]) -> None:
+        self._matrices = matrices
+        self._input: mx.array | None = None
+        self._products: dict[int, mx.array] = {}
+
+    def take(self, index: int, x: mx.array) -> mx.array:
+        """`x` times the matrix of this index."""
+        if x is not self._input or index not in self._products:
+            self._input = x
+            self._products = dict(enumerate(matmul_many(x, self._matrices)))
+        product = self._products.pop(index)
+        if not self._products:
+            self._input = None
+        return product
+
+
+class JointLinear(QuantizedLinear):
+    """One of several layers that are applied to the same input."""
+
+    def __init__(self, layer: QuantizedLinear, products: JointProducts, index: int) -> None:
+        super().__init__(layer.matrix, layer.bias if "bias" in layer else None)
+        self._products = products
+        self._index = index
+
+    def _product(self, x: mx.array) -> mx.array:
+        return self._products.take(self._index, x)
 
 
 class QuantizedEmbedding(nn.Module):

@@ -47,12 +47,18 @@ def matmul_many(x: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]
 def _multiply(rows: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]:
     tuned = tuning.current()
     names = [matrix.quantization for matrix in matrices]
-    num_rows = rows.shape[0]
-    if num_rows <= tuned.matvec_max_rows and trust.works(matvec_kernel(*names).name):
-        return matvec_many(rows, matrices)
-    if num_rows <= tuned.small_max_rows and trust.works(small_kernel(*names).name):
-        return small_matmul_many(rows, matrices)
-    if len(matrices) > 1:
+    ways = (
+        (tuned.matvec_max_rows, matvec_kernel, matvec_many),
+        (tuned.small_max_rows, small_kernel, small_matmul_many),
+    )
+    for most_rows, kernel, run in ways:
+        if rows.shape[0] > most_rows:
+            continue
+        if trust.works(kernel(*names).name):
+            return run(rows, matrices)
+        if len(matrices) > 1:
+            break
+    if len(matrices) > 1:  # each alone has a better way
         return [_multiply(rows, [matrix])[0] for matrix in matrices]
     blocks, quantization = matrices[0]
     return [rows @ dequantize(blocks, quantization, rows.dtype).T]

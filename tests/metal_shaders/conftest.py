@@ -5,7 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
-from metal_kernels import kv_cache, paged_attention, quantized, rms_norm, rope, swiglu
+from metal_kernels import (
+    joint_matmul,
+    kv_cache,
+    paged_attention,
+    quantized,
+    rms_norm,
+    rope,
+    swiglu,
+)
 from metal_kernels.metal import kernel, trust
 from tests.metal_simulator.simulator import Simulator
 
@@ -41,7 +49,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulator]:
 @pytest.fixture
 def metal_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every op of `metal_kernels` takes its Metal path."""
-    for module in (kv_cache, paged_attention, quantized, rms_norm, rope, swiglu):
+    for module in (joint_matmul, kv_cache, paged_attention, quantized, rms_norm, rope, swiglu):
         monkeypatch.setattr(module, "backend", lambda: "metal")
 
 

@@ -1,12 +1,14 @@
 """The whole engine on Metal's kernels, simulated: the tokens of the other back ends."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+import pytest
 from gguf.quants import quantize
 
 from engine.batch import Batch
@@ -22,7 +24,7 @@ from engine.request import Request, SamplingParams
 from engine.scheduler import SchedulerLimits
 from metal_kernels import quantized, reference
 from models.files import ModelFiles
-from tests.metal_shaders.tracing import trace
+from tests.metal_shaders.tracing import graph, trace
 
 POCKET = Path(__file__).parents[2] / "models" / "pocket" / "pocket.gguf"
 CONFIG = {
@@ -89,20 +91,19 @@ def test_batches_with_drafts_and_chunks_give_the_same_tokens(request):
     assert generate(make_engine(make_network("Q8_0")), PROMPTS, 12) == expected
     assert {launch.kernel for launch in simulator.launches} >= {
         "quantized_matvec_Q8_0",
-        "quantized_matmul_small_Q8_0",
+        "quantized_matvec_Q8_0_Q8_0_Q8_0",
+        "quantized_matmul_small_Q8_0_Q8_0",
         "dequantize_rows_Q8_0",
-        "kv_write",
+        "rope_kv_write",
         "paged_attention",
         "gather_kv",
     }
 
 
-def test_a_decode_step_is_traced_with_mlxs_own_kernels(request):
-    """Python of the Metal path runs to its end: shapes, types and arguments are MLX's to refuse."""
-    request.getfixturevalue("metal_backend")
-    network = make_network("Q8_0")
+def make_step(network: nn.Module) -> tuple[Callable[..., mx.array], list[mx.array]]:
+    """A decode step of two sequences as a function of its ids and the pools, and those arrays."""
     shapes = [LayerShape(num_kv_heads=2, key_size=16, value_size=16)] * 2
-    engine_cache = KVCache(shapes, [None, None], num_blocks=8, block_size=16, dtype=mx.float16)
+    cache = KVCache(shapes, [None, None], num_blocks=8, block_size=16, dtype=mx.float16)
     batch = Batch(
         ids=mx.array([5, 6], mx.int32),
         positions=mx.array([20, 3], mx.int32),
@@ -112,21 +113,54 @@ def test_a_decode_step_is_traced_with_mlxs_own_kernels(request):
         context_lens=mx.array([21, 4], mx.int32),
         sample_rows=mx.array([0, 1], mx.int32),
     )
-    engine_cache.begin_step(batch)
+    cache.begin_step(batch)
 
-    def step(ids: mx.array) -> mx.array:
-        logits: mx.array = network(ids, cache=engine_cache.layers)
+    def step(ids: mx.array, *pools: mx.array) -> mx.array:
+        for layer, pool in zip(cache.layers, pools, strict=True):
+            layer.pool = pool
+        logits: mx.array = network(ids, cache=cache.layers)
         assert logits.shape == (2, 1, 64)
         return logits
 
-    names = Counter(source.name for source in trace(step, batch.ids[:, None]))
-    # Per layer q, k, v, o, gate, up and down, and once the embedding and the head.
+    return step, [batch.ids[:, None], *cache.pools]
+
+
+@pytest.mark.usefixtures("metal_backend")
+def test_a_decode_step_is_traced_with_mlxs_own_kernels():
+    """Python of the Metal path runs to its end: shapes, types and arguments are MLX's to refuse."""
+    step, arrays = make_step(make_network("Q8_0"))
+    names = Counter(source.name for source in trace(step, *arrays))
     assert names == {
         "dequantize_rows_Q8_0": 1,
-        "quantized_matvec_Q8_0": 2 * 7 + 1,
-        "kv_write": 2,
+        "quantized_matvec_Q8_0_Q8_0_Q8_0": 2,  # queries, keys and values
+        "quantized_matvec_Q8_0_Q8_0": 2,  # gate and up
+        "quantized_matvec_Q8_0": 2 * 2 + 1,  # output and down, and once the head
+        "rope_kv_write": 2,
         "paged_attention": 2,
     }
+
+
+@pytest.mark.usefixtures("metal_backend")
+def test_no_operation_of_a_decode_step_makes_a_pool():
+    """Pools go into our kernels and through `depends`, which hands on the same memory."""
+    step, arrays = make_step(make_network("Q8_0"))
+    pool_shape = arrays[1].shape
+    makers = Counter(op.name for op in graph(step, *arrays) if pool_shape in op.outputs)
+    assert makers == {"Depends": 2}
+    readers = Counter(op.name for op in graph(step, *arrays) if pool_shape in op.inputs)
+    assert readers == {"CustomKernel": 4, "Depends": 2}
+
+
+def test_a_decode_step_leaves_pools_where_they_are(request):
+    request.getfixturevalue("on_metal")
+    step, arrays = make_step(make_network("Q8_0"))
+    pools = arrays[1:]
+    places = [np.array(pool, copy=False).ctypes.data for pool in pools]
+    mx.eval(step(*arrays))
+    assert [np.array(pool, copy=False).ctypes.data for pool in pools] == places
+    for pool in pools:
+        assert mx.any(pool[2, :, 4] != 0)
+        assert mx.any(pool[0, :, 3] != 0)
 
 
 def test_pocket_says_the_same(request):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
@@ -58,6 +58,30 @@ def trace(function: Callable[..., Any], *arrays: mx.array) -> list[GeneratedSour
         kernel.compile_kernel = compile_kernel
         fence.record(mx.zeros((8,)))  # the newest one belongs to the trace
     return [GeneratedSource(name, text) for name, text in _GENERATED.findall(printed[0])]
+
+
+class Primitive(NamedTuple):
+    """One operation of MLX's graph; shapes of its inputs and outputs."""
+
+    name: str
+    inputs: list[tuple[int, ...]]
+    outputs: list[tuple[int, ...]]
+
+
+def graph(function: Callable[..., Any], *arrays: mx.array) -> list[Primitive]:
+    """What MLX would run for `function(*arrays)`, in order. Nothing runs."""
+    found: list[Primitive] = []
+
+    def collect(entry: dict[str, Any]) -> None:
+        if entry["type"] == "primitive":
+            ends = ([tuple(shape) for _, shape, _ in entry[k]] for k in ("inputs", "outputs"))
+            found.append(Primitive(entry["name"], *ends))
+
+    try:
+        mx.export_function(collect, function, *arrays)
+    finally:
+        fence.record(mx.zeros((8,)))
+    return found
 
 
 @contextmanager
