@@ -12,7 +12,15 @@ from scripts.pocket.dialogue import Dialogue, share
 from scripts.pocket.help_intents import INTENTS, Intent
 from scripts.pocket.mix import SKILLS, held_out_set
 from scripts.pocket.scoring import is_right
-from scripts.pocket.skills import arithmetic, copying, extraction, memory, style, unknown
+from scripts.pocket.skills import (
+    arithmetic,
+    copy_phrasings,
+    extraction,
+    extraction_phrasings,
+    memory,
+    style,
+    unknown,
+)
 from scripts.pocket.skills.help_answers import TO_DO
 from scripts.pocket.skills.talk import TALK
 from scripts.pocket.skills.tool_kinds import KINDS
@@ -55,11 +63,18 @@ def test_no_held_out_prompt_is_ever_trained(skill: str) -> None:
 
 
 def phrasings() -> list[tuple[str, ...]]:
-    lists = [copying.REPEAT, copying.NTH, extraction.ASK, arithmetic.ASK, TO_DO, style.MARKS]
+    lists = [
+        copy_phrasings.REPEAT,
+        copy_phrasings.NTH,
+        extraction_phrasings.ASK,
+        arithmetic.ASK,
+        TO_DO,
+        style.MARKS,
+    ]
     lists += [questions for questions, _ in TALK]
     lists += [t for topic in memory.TOPICS.values() for t in (topic.tell, topic.ask)]
     lists += [rule.phrasings for rule in style.RULES.values()] + [style.ONE_WORD]
-    lists += [kind.requests for kind in KINDS] + list(extraction.FORMS.values())
+    lists += [kind.requests for kind in KINDS] + [tuple(x) for x in extraction.DOMAINS.values()]
     lists += [x for i in INTENTS for x in (i.questions, i.to_do) if x] + [unknown.QUESTIONS]
     return lists
 

@@ -1,188 +1,168 @@
-"""Copying: repeat a text exactly, quote an item of a list, continue from the last message.
+"""Copying: repeat a text exactly, or quote what stands at a place of a list or a sentence.
 
-The texts are made of common and invented words, numbers, codes and lines of code; the
-phrasings of the request and the invented values are split by `share` and `is_held_out`.
+Every fifth phrasing is held out (`share`), and so are the made-up words, names and numbers of
+one hash in five (`is_held_out`).
 """
 
+import json
 import random
 
 from scripts.pocket import words
-from scripts.pocket.dialogue import Dialogue, Split, assistant, draw, pick, user
-
-REPEAT = (
-    "Repeat exactly: {}",
-    "Repeat this text exactly: {}",
-    "Copy this: {}",
-    "Say this back to me: {}",
-    "Write this again, exactly as it is: {}",
-    "Repeat after me: {}",
-    "Copy the following text: {}",
-    "Please repeat: {}",
-    "Echo this: {}",
-    "Can you repeat this word for word? {}",
-    "Type this text again: {}",
-    "Please copy this exactly:\n{}",
-    "Repeat the following:\n{}",
-    "Give me this text back unchanged: {}",
-    "Reproduce this exactly: {}",
-    "{}\n\nRepeat the text above.",
-    "Say: {}",
-    "Print this: {}",
-    "Write: {}",
-    "Output this text and nothing else: {}",
-    "Return the following text without changes:\n\n{}",
-    "{}\nCopy this, please.",
-    "Repeat the line below.\n{}",
-    "I will give you a text. Repeat it exactly. {}",
-    "Quote this verbatim: {}",
-    "Repeat this sentence: {}",
-    "Copy and paste this: {}",
-    'Repeat "{}"',
-    'Say "{}"',
-    'Write exactly this: "{}"',
-    "Please say {}",
-    "Just echo back: {}",
-    "Copy the text between the lines.\n---\n{}\n---",
-    "repeat: {}",
-    "copy: {}",
-    "Repeat this code:\n```\n{}\n```",
-    "Tell me this again: {}",
-    "Read this back to me: {}",
-    "Now say exactly this: {}",
-    "What I want back is this text: {}",
+from scripts.pocket.alternatives import fill, phrase, say
+from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, user
+from scripts.pocket.skills import copy_texts
+from scripts.pocket.skills.copy_phrasings import (
+    AFTER,
+    AGAIN,
+    BEFORE,
+    ECHO_SYSTEMS,
+    LAST_MESSAGE,
+    LISTS,
+    NTH,
+    NTH_WORD,
+    QUOTED,
+    REPEAT,
 )
-NTH = (
-    "What is the {n} item?",
-    "Which item is {n}?",
-    "Tell me the {n} one.",
-    "Give me the {n} item.",
-    "What comes {n} in the list?",
-    "Quote the {n} item of the list.",
-    "Name the {n} entry.",
-    "Say only the {n} item.",
-    "What is item number {k}?",
-    "Which one is number {k}?",
-    "Give me item {k}.",
-    "What stands at position {k}?",
-    "Repeat the {n} item.",
-    "I need the {n} thing on the list.",
-    "Which is the {n} element?",
-)
-LISTS = (
-    "Here is a list: {}.",
-    "My list: {}.",
-    "List: {}",
-    "Items: {}.",
-    "Look at this list: {}.",
-    "These are the items: {}.",
-    "I have {}.",
-    "The list is {}.",
-    "Consider the list {}.",
-    "We have these: {}.",
-)
-ORDINALS = "first second third fourth fifth sixth seventh eighth".split()
-SNIPPETS = (
-    "{a} = {n}",
-    "def {a}({b}):\n    return {b} + {n}",
-    "print({a}[{n}])",
-    "for {a} in range({n}):",
-    'if {a} == "{b}":',
-    "{a}.{b}({n})",
-    "import {a}",
-    '{{"{a}": {n}}}',
-    "<{a}>{b}</{a}>",
-    "let {a} = {b};",
-    "{a}_{b} += {n}",
-    "https://{a}.com/{b}?id={n}",
-    "{a}@{b}.org",
-    "rm {a}/{b}.txt",
-    "SELECT {a} FROM {b};",
-    "$ {a} --{b} {n}",
-    "/home/{a}/{b}.log",
-    "[{n}, {n}, {n}]",
-    "#{a} {b}!",
-)
-MARKS = ". . . ! ? ,".split()
+
+ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+FROM_END = ("last", "second to last", "third to last")
+SHORT_ORDINALS = "1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th".split()
+QUOTES = ('"', '"', '"', "'", "`", "“”", "«»")
 
 
-def word(rng: random.Random, split: Split) -> str:
-    kind = rng.random()
-    if kind < 0.35:
-        return rng.choice(words.COMMON)
-    if kind < 0.75:
-        return words.new_word(rng, split)
-    if kind < 0.85:
-        return pick(rng, words.NAMES, split)
-    if kind < 0.90:
-        return words.number(rng, split, 0, 10 ** rng.randint(1, 6))
-    if kind < 0.95:
-        return draw(rng, rng.choice((words.other_script, words.signs, words.other_script)), split)
-    return words.new_code(rng, split)
+def request(rng: random.Random, split: Split, text: str) -> str:
+    if rng.random() < 0.2 and not set(text) & set("\"'`“”«»\n"):
+        marks = rng.choice(QUOTES)
+        return say(rng, QUOTED, split, {"text": marks[0] + text + marks[-1]})
+    return say(rng, REPEAT, split, {"text": text})
 
 
-def sentence(rng: random.Random, split: Split, num_words: int) -> str:
-    parts = [word(rng, split) for _ in range(num_words)]
-    if num_words > 3 and rng.random() < 0.5:
-        parts[rng.randrange(1, num_words - 1)] += ","
-    text = " ".join(parts)
-    if rng.random() < 0.7:
-        text = text[0].upper() + text[1:] + rng.choice(MARKS[:5])
-    return text
-
-
-def snippet(rng: random.Random, split: Split) -> str:
-    def fill() -> str:
-        a, b = words.new_word(rng, split), words.new_word(rng, split)
-        return rng.choice(SNIPPETS).format(a=a, b=b, n=words.number(rng, split))
-
-    return "\n".join(fill() for _ in range(rng.choice((1, 1, 1, 2, 3))))
-
-
-def random_text(rng: random.Random, split: Split) -> str:
-    """One word to about 120 tokens of text, numbers or code."""
-    kind = rng.random()
-    if kind < 0.25:
-        return word(rng, split)
-    if kind < 0.35:
-        return snippet(rng, split)
-    if kind < 0.42:
-        return words.new_code(rng, split)
-    if kind < 0.5:
-        digits = [
-            words.number(rng, split, 0, 10 ** rng.randint(1, 7)) for _ in range(rng.randint(1, 8))
-        ]
-        return rng.choice((" ", ", ", ",")).join(digits)
-    num_words = rng.choice((3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 28))
-    if num_words < 12:
-        return sentence(rng, split, num_words)
-    return " ".join(sentence(rng, split, num_words // 3) for _ in range(3))
+def echoed(rng: random.Random, split: Split) -> Dialogue:
+    """The system prompt asks for an echo, so every message comes back."""
+    messages: list[Message] = [{"role": "system", "content": phrase(rng, ECHO_SYSTEMS, split)}]
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        text = copy_texts.random_text(rng, split)
+        messages += [user(text), assistant(text)]
+    return Dialogue(messages)
 
 
 def repeat(rng: random.Random, split: Split) -> Dialogue:
-    text = random_text(rng, split)
-    return Dialogue([user(pick(rng, REPEAT, split).format(text)), assistant(text)])
+    text = copy_texts.random_text(rng, split)
+    messages = [user(request(rng, split, text)), assistant(text)]
+    kind = rng.random()
+    if kind < 0.05:
+        messages += [user(phrase(rng, AGAIN, split)), assistant(text)]
+    elif kind < 0.15:
+        other = copy_texts.random_text(rng, split)
+        messages += [user(request(rng, split, other)), assistant(other)]
+    return Dialogue(messages)
+
+
+def last_message(rng: random.Random, split: Split) -> Dialogue:
+    text = copy_texts.sentence(rng, split)
+    messages = [user(text), assistant(rng.choice(("Okay.", "I see.", "Noted.", "Thank you.")))]
+    return Dialogue([*messages, user(phrase(rng, LAST_MESSAGE, split)), assistant(text)])
+
+
+def draw_items(rng: random.Random, split: Split) -> list[str]:
+    """Three to ten different items of one sort, sometimes of mixed sorts."""
+    sorts: tuple[copy_texts.Make, ...] = (
+        words.thing,
+        words.thing,
+        words.person,
+        words.city,
+        words.new_word,
+        words.new_code,
+        words.number,
+        two_words,
+        copy_texts.clause,
+        lambda r, s: words.one_of(r, words.FOODS, s),
+        lambda r, s: words.one_of(r, words.ANIMALS, s),
+        lambda r, s: words.one_of(r, words.COLORS, s),
+        lambda r, s: copy_texts.code_line(r, s).strip(),
+    )
+    chosen = rng.choices(sorts, (8, 8, 6, 5, 9, 4, 5, 6, 2, 4, 4, 4, 1))[0]
+    count = rng.choice((2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10))
+    items: list[str] = []
+    while len(items) < count:
+        item = (rng.choice(sorts[:9]) if rng.random() < 0.03 else chosen)(rng, split)
+        if item not in items and ", " not in item:
+            items.append(item)
+    return items
+
+
+def two_words(rng: random.Random, split: Split) -> str:
+    return f"{words.one_of(rng, words.COLORS, split)} {words.thing(rng, split)}"
+
+
+def written_list(rng: random.Random, items: list[str]) -> tuple[str, bool]:
+    """The list in one of many layouts, and whether it stands on lines of its own."""
+    layout = rng.random()
+    if layout < 0.30:
+        return ", ".join(items), False
+    if layout < 0.42:
+        return words.join_and(items), False
+    if layout < 0.50:
+        return rng.choice(("; ", " | ", " / ", " - ")).join(items), False
+    if layout < 0.54:
+        return json.dumps(items, ensure_ascii=False), False
+    mark = rng.choice(("- ", "- ", "* ", "• ", "", "{i}. ", "{i}. ", "{i}) ", "{i}: ", "#{i} "))
+    lines = (mark.replace("{i}", str(i)) + item for i, item in enumerate(items, 1))
+    return "\n".join(lines), True
+
+
+def place_words(rng: random.Random, k: int, count: int) -> dict[str, str]:
+    """How place `k` of `count`, from 0, is called."""
+    names = [ORDINALS[k], ORDINALS[k], SHORT_ORDINALS[k]]
+    if count - k <= len(FROM_END) and (k == count - 1 or count > 3):
+        names += [FROM_END[count - 1 - k]] * 2
+    return {"n": rng.choice(names), "k": str(k + 1)}
+
+
+def with_list(rng: random.Random, split: Split, items: list[str], question: str) -> str:
+    text, is_lines = written_list(rng, items)
+    if is_lines:
+        head = rng.choice(("", "", "My list:\n", "List:\n", "Items:\n", "Here is a list:\n"))
+        told = head + text
+        gap = rng.choice(("\n", "\n\n"))
+        return told + gap + question if rng.random() < 0.55 else question + gap + told
+    told = say(rng, LISTS, split, {"list": text})
+    if rng.random() < 0.6:
+        return told + rng.choice((" ", " ", "\n")) + question
+    return question + rng.choice((" ", "\n")) + told
 
 
 def nth_item(rng: random.Random, split: Split) -> Dialogue:
-    count = rng.randint(3, 8)
-    kind = rng.random()
-    make = words.thing if kind < 0.5 else words.person if kind < 0.7 else words.new_word
-    items: list[str] = []
-    while len(items) < count:
-        item = words.new_code(rng, split) if kind > 0.92 else make(rng, split)
-        if item not in items:
-            items.append(item)
+    items = draw_items(rng, split)
+    messages: list[Message] = []
+    for turn in range(rng.choice((1, 1, 1, 2, 3))):
+        k = rng.randrange(len(items))
+        kind = rng.random()
+        if kind < 0.85:
+            question = say(rng, NTH, split, place_words(rng, k, len(items)))
+        elif kind < 0.93 and k > 0:
+            question = say(rng, AFTER, split, {"item": items[k - 1]})
+        elif k + 1 < len(items):
+            question = say(rng, BEFORE, split, {"item": items[k + 1]})
+        else:
+            question = say(rng, NTH, split, place_words(rng, k, len(items)))
+        asked = with_list(rng, split, items, question) if turn == 0 else question
+        messages += [user(asked), assistant(items[k])]
+    return Dialogue(messages)
+
+
+def nth_word(rng: random.Random, split: Split) -> Dialogue:
+    count = rng.randint(3, 9)
+    parts = [
+        rng.choice(words.COMMON) if rng.random() < 0.6 else words.new_word(rng, split)
+        for _ in range(count)
+    ]
     k = rng.randrange(count)
-    question = pick(rng, NTH, split).format(n=ORDINALS[k], k=k + 1)
-    layout = rng.random()
-    if layout < 0.45:
-        asked = pick(rng, LISTS, split).format(", ".join(items)) + " " + question
-    elif layout < 0.75:
-        asked = "\n".join(f"{i}. {x}" for i, x in enumerate(items, 1)) + "\n" + question
-    else:
-        asked = question + "\n" + "\n".join("- " + x for x in items)
-    return Dialogue([user(asked), assistant(items[k])])
+    marks = rng.choice(("{}", '"{}"', "{}", "'{}'"))
+    values = place_words(rng, k, count) | {"text": marks.replace("{}", " ".join(parts))}
+    return Dialogue([user(fill(phrase(rng, NTH_WORD, split), values)), assistant(parts[k])])
 
 
 def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
-    return nth_item(rng, split) if rng.random() < 0.25 else repeat(rng, split)
+    makes = (repeat, nth_item, nth_word, echoed, last_message)
+    return rng.choices(makes, (66, 22, 4, 5, 3))[0](rng, split)

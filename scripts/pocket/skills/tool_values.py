@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from scripts.pocket import words
 from scripts.pocket.dialogue import Split
-from scripts.pocket.skills import copying
+from scripts.pocket.skills import copy_texts
 
 Make = Callable[[random.Random, Split], str]
 
@@ -53,7 +53,7 @@ MAKES: dict[str, Make] = {
     "room": one_of(ROOMS),
     "sky": one_of(SKIES),
     "thing": words.thing,
-    "word": copying.word,
+    "word": copy_texts.word,
 }
 
 
