@@ -26,7 +26,7 @@ TYPE_NAMES = {
     mx.float32: "float",
 }
 
-_ATTRIBUTES = {
+ATTRIBUTES = {
     "thread_position_in_grid": ("uint3", "thread_in_grid"),
     "thread_position_in_threadgroup": ("uint3", "thread_in_threadgroup"),
     "threadgroup_position_in_grid": ("uint3", "threadgroup_in_grid"),
@@ -76,13 +76,13 @@ def kernel_source(
         for suffix in ("_shape", "_strides", "_ndim"):
             if parameter.name + suffix in body:
                 raise DialectError(f"{parameter.name}{suffix}: pass lengths in a parameter array")
-    attributes = [name for name in _ATTRIBUTES if name in body]
+    attributes = [name for name in ATTRIBUTES if name in body]
     declared = [p.declaration for p in parameters]
-    declared += [f"const {_ATTRIBUTES[name][0]} {name}" for name in attributes]
+    declared += [f"const {ATTRIBUTES[name][0]} {name}" for name in attributes]
     passed = [p.argument(i) for i, p in enumerate(parameters)]
     passed += [_attribute_value(name) for name in attributes]
     names = [f"{'typename' if isinstance(v, mx.Dtype) else _integer(v)} {n}" for n, v in template]
-    values = [_spell(v) for _, v in template]
+    values = [spell(v) for _, v in template]
     return f"""#include "msl.h"
 #line 1 "header"
 {translate(header)}
@@ -99,7 +99,7 @@ extern "C" void {ENTRY}(const sim::Region* const* regions) {{
 
 
 def _attribute_value(name: str) -> str:
-    kind, field = _ATTRIBUTES[name]
+    kind, field = ATTRIBUTES[name]
     if kind == "uint3":
         return f"uint3(lane.{field}.x, lane.{field}.y, lane.{field}.z)"
     return f"lane.{field}"
@@ -109,7 +109,7 @@ def _integer(value: TemplateValue) -> str:
     return "bool" if isinstance(value, bool) else "int"
 
 
-def _spell(value: TemplateValue) -> str:
+def spell(value: TemplateValue) -> str:
     if isinstance(value, mx.Dtype):
         return TYPE_NAMES[value]
     return str(value).lower()
