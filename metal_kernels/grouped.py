@@ -32,6 +32,11 @@ class MatrixStack:
     storage: Any
     """For this package only."""
 
+    @property
+    def num_parameters(self) -> int:
+        """Weights in the stack."""
+        return self.num_matrices * self.num_rows * self.num_columns
+
 
 def load_blocks(quantization: str, blocks: Bytes, num_columns: int) -> MatrixStack:
     """A stack from GGUF blocks, uint8 [E, N, row_bytes], which may be a view of a memory map.

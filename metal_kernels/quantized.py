@@ -39,6 +39,11 @@ class QuantizedMatrix:
     storage: Any
     """For this package only."""
 
+    @property
+    def num_parameters(self) -> int:
+        """Weights in the matrix."""
+        return self.num_rows * self.num_columns
+
 
 def load_blocks(
     quantization: str, blocks: np.ndarray[Any, Any], num_columns: int

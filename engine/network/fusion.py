@@ -12,7 +12,7 @@ import mlx.nn as nn
 
 from engine.network.layers import JointLinear, JointProducts, QuantizedLinear
 from engine.network.rotation import Rotation, Turned, remember
-from engine.network.weights import find_module
+from engine.network.placing import find_module
 from metal_kernels.joint_matmul import can_join
 from metal_kernels.rms_norm import rms_norm
 from metal_kernels.rope import rope

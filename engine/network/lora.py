@@ -16,7 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from engine.network.layers import QuantizedLinear
-from engine.network.weights import find_module
+from engine.network.placing import find_module
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 
 WEIGHTS_NAME = "adapters.safetensors"

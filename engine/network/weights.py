@@ -6,21 +6,28 @@ norms, biases and other small things become plain arrays in the activations' typ
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
-import mlx.utils
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.network.gguf_names import Place
-from engine.network.layers import QuantizedEmbedding, QuantizedLinear
+from engine.network.placing import (
+    check_complete,
+    find_module,
+    has_matrices,
+    place_arrays,
+    place_matrix,
+    place_stack,
+)
 from engine.network.precision import activation_dtype
-from metal_kernels import quantized
+from metal_kernels import grouped, quantized
+from metal_kernels.grouped import MatrixStack
 from metal_kernels.quantized import QuantizedMatrix
 from models.errors import InvalidModelFile, NotFound, Unsupported
 from models.gguf import GGUFFile, TensorInfo
@@ -42,73 +49,6 @@ class WeightSummary:
     """The format most weights are in."""
 
 
-def place_matrix(network: nn.Module, path: str, matrix: QuantizedMatrix) -> None:
-    """Put a matrix in the place of the linear or embedding layer at `path`.
-
-    Raises:
-        InvalidModelFile: the network has no such layer, or one of another shape.
-    """
-    layer = find_module(network, path)
-    expected = layer.weight.shape
-    if (matrix.num_rows, matrix.num_columns) != tuple(expected):
-        raise InvalidModelFile(
-            f"{path}: the file has {matrix.num_rows} x {matrix.num_columns} weights, "
-            f"its configuration says {' x '.join(map(str, expected))}"
-        )
-    stored: nn.Module
-    if isinstance(layer, nn.Embedding):
-        stored = QuantizedEmbedding(matrix, activation_dtype())
-    else:
-        stored = QuantizedLinear(matrix, layer.bias if "bias" in layer else None)
-    parent_path, _, name = path.rpartition(".")
-    parent = find_module(network, parent_path)
-    parent[name] = stored
-
-
-def find_module(network: nn.Module, path: str) -> Any:
-    """The module or list item at a dotted path; the network itself at the empty one."""
-    found: Any = network
-    for part in path.split(".") if path else ():
-        try:
-            found = found[int(part)] if isinstance(found, list) else found[part]
-        except (KeyError, IndexError, ValueError):
-            raise InvalidModelFile(f"the network has no {path!r}; the file's weights do") from None
-    return found
-
-
-def place_arrays(network: nn.Module, arrays: Mapping[str, mx.array]) -> None:
-    """Set small parameters by path.
-
-    Raises:
-        InvalidModelFile: one of them is not the network's, or has another shape.
-    """
-    known = _flat_parameters(network)
-    for path, array in arrays.items():
-        if path not in known:
-            raise InvalidModelFile(f"the network has no parameter {path!r}; the file does")
-        if known[path].shape != array.shape:
-            raise InvalidModelFile(
-                f"{path}: the file has shape {array.shape}, the network {known[path].shape}"
-            )
-    network.update(mlx.utils.tree_unflatten(list(arrays.items())))
-
-
-def _flat_parameters(network: nn.Module) -> dict[str, mx.array]:
-    return cast(dict[str, mx.array], mlx.utils.tree_flatten(network.parameters(), destination={}))
-
-
-def check_complete(network: nn.Module, placed: set[str]) -> None:
-    """Refuse a file that left a parameter at its random initial value.
-
-    Raises:
-        InvalidModelFile: with the first few missing names.
-    """
-    missing = sorted(_flat_parameters(network).keys() - placed)
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise InvalidModelFile(f"the file lacks weights: {', '.join(missing[:3])}{more}")
-
-
 def load_directory_weights(
     network: nn.Module, directory: Path, config: Mapping[str, Any]
 ) -> WeightSummary:
@@ -127,16 +67,19 @@ def load_directory_weights(
     small: dict[str, mx.array] = {}
     for path, layer in list(_matrix_layers(network)):
         matrix = _take_matrix(path, arrays, quantization)
-        if isinstance(layer, nn.Linear | nn.Embedding):
-            bias = arrays.pop(f"{path}.bias", None)
-            if bias is not None:
-                layer.bias = bias.astype(activation_dtype())
-                placed.add(f"{path}.bias")
+        bias = arrays.pop(f"{path}.bias", None)
+        if bias is not None:
+            layer.bias = bias.astype(activation_dtype())
+            placed.add(f"{path}.bias")
+        if isinstance(matrix, MatrixStack):
+            place_stack(network, path, matrix)
+        else:
             place_matrix(network, path, matrix)
-        formats[matrix.quantization] += matrix.num_rows * matrix.num_columns
+        formats[matrix.quantization] += matrix.num_parameters
+    small_dtype = _small_dtypes(network)
     for path, array in arrays.items():
         floating = mx.issubdtype(array.dtype, mx.floating)
-        small[path] = array.astype(activation_dtype()) if floating else array
+        small[path] = array.astype(small_dtype(path)) if floating else array
     place_arrays(network, small)
     check_complete(network, placed | set(small))
     mx.eval(network.parameters())
@@ -156,21 +99,17 @@ def load_gguf_weights(
     formats: Counter[str] = Counter()
     small: dict[str, mx.array] = {}
     placed: set[str] = set()
+    small_dtype = _small_dtypes(network)
     if "output.weight" not in places and "lm_head" in network:
         network.sanitize({})  # some families tie the head to the embedding only when they see this
     for name, place in places.items():
         tensor = gguf.tensors[name]
-        module_path, _, kind = place.path.rpartition(".")
-        blocks = gguf.tensor_bytes(name)
-        if place.row_order is not None:
-            blocks = blocks.reshape(tensor.shape[0], -1)[place.row_order]
-        matrix = _stored_matrix(tensor, blocks)
-        if kind == "weight" and len(tensor.shape) == 2:
-            place_matrix(network, module_path, matrix)
+        layer = find_module(network, place.path.rpartition(".")[0])
+        if place.path.endswith(".weight") and has_matrices(layer):
+            _place_stored(network, gguf, name, place)
             formats[tensor.quantization] += tensor.num_parameters
         else:
-            values = quantized.dequantize(matrix).reshape(tensor.shape) + place.offset
-            small[place.path] = values.astype(activation_dtype())
+            small[place.path] = _small_array(gguf, name, place).astype(small_dtype(place.path))
         placed.add(place.path)
     place_arrays(network, small)
     check_complete(network, placed)
@@ -182,15 +121,45 @@ def load_gguf_weights(
     )
 
 
-def _stored_matrix(tensor: TensorInfo, blocks: NDArray[np.uint8]) -> QuantizedMatrix:
+def _place_stored(network: nn.Module, gguf: GGUFFile, name: str, place: Place) -> None:
+    """A matrix or a stack of them, as its blocks are stored."""
+    tensor, blocks = _stored_blocks(gguf, name, place)
+    path = place.path.removesuffix(".weight")
+    num_columns = tensor.shape[-1]
+    if len(tensor.shape) > 2:
+        stacked = blocks.reshape(-1, tensor.shape[-2], blocks.shape[-1])
+        place_stack(network, path, grouped.load_blocks(tensor.quantization, stacked, num_columns))
+    else:
+        matrix = quantized.load_blocks(tensor.quantization, blocks, num_columns)
+        place_matrix(network, path, matrix)
+
+
+def _small_array(gguf: GGUFFile, name: str, place: Place) -> mx.array:
+    """float32"""
+    tensor, blocks = _stored_blocks(gguf, name, place)
+    num_columns = 1 if len(tensor.shape) == 1 and blocks.shape[0] > 1 else tensor.shape[-1]
+    flat = quantized.load_blocks(tensor.quantization, blocks, num_columns)
+    return quantized.dequantize(flat).reshape(tensor.shape) + place.offset
+
+
+def _stored_blocks(gguf: GGUFFile, name: str, place: Place) -> tuple[TensorInfo, NDArray[np.uint8]]:
+    """Blocks uint8 [rows, row_bytes] in the order the network wants."""
+    tensor, blocks = gguf.tensors[name], gguf.tensor_bytes(name)
     if tensor.quantization not in quantized.GGUF_QUANTIZATIONS:
         known = ", ".join(sorted(quantized.GGUF_QUANTIZATIONS))
         raise Unsupported(
             f"{tensor.name} is stored as {tensor.quantization}, which nothing here reads",
             hint=f"known formats: {known}",
         )
-    num_columns = 1 if len(tensor.shape) == 1 and blocks.shape[0] > 1 else tensor.shape[-1]
-    return quantized.load_blocks(tensor.quantization, blocks, num_columns)
+    if place.row_order is not None:
+        blocks = blocks.reshape(tensor.shape[0], -1)[place.row_order]
+    return tensor, blocks
+
+
+def _small_dtypes(network: nn.Module) -> Callable[[str], mx.Dtype]:
+    """The type of a small array by its path: a family may want some of them in float32."""
+    may_cast = getattr(network, "cast_predicate", None) or (lambda _path: True)
+    return lambda path: activation_dtype() if may_cast(path) else mx.float32
 
 
 def _read_directory(directory: Path) -> dict[str, mx.array]:
@@ -208,14 +177,14 @@ def _read_directory(directory: Path) -> dict[str, mx.array]:
 
 def _matrix_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for path, module in network.named_modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
+        if has_matrices(module):
             yield path, module
 
 
 def _take_matrix(
     path: str, arrays: dict[str, mx.array], quantization: Mapping[str, Any]
-) -> QuantizedMatrix:
-    """Remove one layer's arrays from `arrays` and make them a matrix."""
+) -> QuantizedMatrix | MatrixStack:
+    """Remove one layer's arrays from `arrays` and make them a matrix, or a stack of them."""
     weight = arrays.pop(f"{path}.weight", None)
     if weight is None:
         raise InvalidModelFile(f"the file lacks weights: {path}.weight")
@@ -234,14 +203,16 @@ def _take_matrix(
             f"bits must be one of {AFFINE_BITS}, groups one of {AFFINE_GROUP_SIZES}"
         )
     biases = arrays.pop(f"{path}.biases")
-    return quantized.load_affine(weight, scales, biases, group_size=group_size, bits=bits)
+    load_affine = quantized.load_affine if weight.ndim == 2 else grouped.load_affine
+    return load_affine(weight, scales, biases, group_size=group_size, bits=bits)
 
 
-def _dense_matrix(path: str, weight: mx.array) -> QuantizedMatrix:
-    if weight.ndim != 2 or weight.dtype not in DENSE_NAMES:
+def _dense_matrix(path: str, weight: mx.array) -> QuantizedMatrix | MatrixStack:
+    if weight.ndim not in (2, 3) or weight.dtype not in DENSE_NAMES:
         raise InvalidModelFile(f"{path}: a {weight.ndim}-dimensional {weight.dtype} weight")
     data = np.array(weight.view(mx.uint8), copy=False)
-    return quantized.load_blocks(DENSE_NAMES[weight.dtype], data, weight.shape[1])
+    load_blocks = quantized.load_blocks if weight.ndim == 2 else grouped.load_blocks
+    return load_blocks(DENSE_NAMES[weight.dtype], data, weight.shape[-1])
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import mlx.nn as nn
 import mlx.utils
 import numpy as np
 
-from engine.network.weights import place_matrix
+from engine.network.placing import place_matrix
 from engine.network.zoo import build_network
 from metal_kernels import quantized
 

@@ -18,7 +18,7 @@ from engine.kv_cache import KVCache, LayerShape, layer_windows, probe_layers
 from engine.loading import EngineOptions, load_model
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
-from engine.network.weights import place_matrix
+from engine.network.placing import place_matrix
 from engine.network.zoo import build_network
 from engine.request import Request, SamplingParams
 from engine.scheduler import SchedulerLimits
