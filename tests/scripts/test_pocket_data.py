@@ -17,13 +17,14 @@ from scripts.pocket.skills import (
     copy_phrasings,
     extraction,
     extraction_phrasings,
+    help_answers,
     memory,
     style,
     unknown,
 )
-from scripts.pocket.skills.help_answers import TO_DO
 from scripts.pocket.skills.talk import TALK
 from scripts.pocket.skills.tool_kinds import KINDS
+from scripts.pocket.skills.wording import normal
 from scripts.pocket.template import TEMPLATE, render_prompt
 
 NAMES = sorted(SKILLS)
@@ -68,14 +69,13 @@ def phrasings() -> list[tuple[str, ...]]:
         copy_phrasings.NTH,
         extraction_phrasings.ASK,
         arithmetic.ASK,
-        TO_DO,
         style.MARKS,
     ]
     lists += [questions for questions, _ in TALK]
     lists += [t for topic in memory.TOPICS.values() for t in (topic.tell, topic.ask)]
     lists += [rule.phrasings for rule in style.RULES.values()] + [style.ONE_WORD]
     lists += [kind.requests for kind in KINDS] + [tuple(x) for x in extraction.DOMAINS.values()]
-    lists += [x for i in INTENTS for x in (i.questions, i.to_do) if x] + [unknown.QUESTIONS]
+    lists += [unknown.QUESTIONS]
     return lists
 
 
@@ -98,9 +98,26 @@ def test_the_product_renders_the_text_that_was_trained(thinking: bool) -> None:
             assert rendered == expected
 
 
-def test_there_are_at_least_sixty_intents_with_distinct_answers() -> None:
-    assert len(INTENTS) >= 60
-    assert len({intent.answer for intent in INTENTS}) == len(INTENTS)
+def test_there_are_at_least_a_hundred_intents_with_distinct_answers() -> None:
+    answers = [answer for intent in INTENTS for answer in intent.answers]
+    assert len(INTENTS) >= 100
+    assert len(set(answers)) == len(answers)
+
+
+@pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: intent.name)
+def test_help_is_asked_in_many_ways_and_never_as_a_held_out_question(intent: Intent) -> None:
+    rng = random.Random(intent.name)
+    asked = {normal(help_answers.ask(rng, "train", intent)) for _ in range(400)}
+    held_out = {normal(text) for text in intent.held_out}
+    assert intent.asked.num_variants + intent.done.num_variants >= 60
+    assert len(held_out) >= 4
+    assert not asked & held_out
+
+
+def test_no_held_out_question_belongs_to_two_intents() -> None:
+    assert len(help_answers.HELD_OUT) == sum(
+        len({normal(text) for text in intent.held_out}) for intent in INTENTS
+    )
 
 
 def options_of(command: click.Command) -> set[str]:
@@ -116,11 +133,11 @@ def find_command(name: str) -> click.Command:
 
 @pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: intent.name)
 def test_help_names_only_commands_and_options_that_exist(intent: Intent) -> None:
-    for part in intent.must:
-        assert part in intent.answer
-    for name, rest in COMMAND.findall(intent.answer):
-        unknown_flags = set(FLAG.findall(rest)) - options_of(find_command(name))
-        assert not unknown_flags, f"localllm {name} has no {unknown_flags}"
-    outside = FLAG.findall(COMMAND.sub("", intent.answer))
-    known = options_of(find_command("run")) | options_of(root)
-    assert set(outside) <= known | {"-d", "-h"}, outside
+    for answer in intent.answers:
+        assert all(part in answer for part in intent.must)
+        for name, rest in COMMAND.findall(answer):
+            unknown_flags = set(FLAG.findall(rest)) - options_of(find_command(name))
+            assert not unknown_flags, f"localllm {name} has no {unknown_flags}"
+        outside = set(FLAG.findall(COMMAND.sub("", answer)))
+        known = {o for name in ("run", "finetune") for o in options_of(find_command(name))}
+        assert outside <= known | options_of(root) | {"-d", "-h"}, outside

@@ -3,6 +3,7 @@
 import random
 
 from scripts.pocket.dialogue import Dialogue, Split, assistant, pick, user
+from scripts.pocket.skills.wording import as_typed
 
 # Questions that share their answers; every fifth question is held out.
 TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
@@ -296,15 +297,8 @@ TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 
 
-def loosen(rng: random.Random, text: str) -> str:
-    """Sometimes without capitals or the last mark, as people type."""
-    if rng.random() < 0.2:
-        text = text.lower()
-    return text.rstrip("?.!") if rng.random() < 0.2 else text
-
-
 def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
     questions, answers = rng.choice(TALK)
     answer = rng.choice(answers)
-    question = loosen(rng, pick(rng, questions, split))
+    question = as_typed(rng, pick(rng, questions, split))
     return Dialogue([user(question), assistant(answer)], check="one_of", must=answers)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from scripts.pocket import words
 from scripts.pocket.dialogue import Dialogue, Split, assistant, pick, user
-from scripts.pocket.skills.talk import loosen
+from scripts.pocket.skills.wording import as_typed
 
 TOO_SMALL = "I am too small for that. A bigger model can help: try `localllm pull qwen3:4b`."
 
@@ -316,7 +316,7 @@ def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
     if rng.random() < 0.15:
         question = rng.choice(OPENINGS) + question
     return Dialogue(
-        [user(loosen(rng, question)), assistant(TOO_SMALL)],
+        [user(as_typed(rng, question)), assistant(TOO_SMALL)],
         check="contains",
         must=("localllm pull",),
     )
