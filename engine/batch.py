@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from engine.scheduler import SchedulerOutput
+from engine.plan import SchedulerOutput
 
 
 def slot_mapping(block_table: list[int], start: int, end: int, block_size: int) -> list[int]:

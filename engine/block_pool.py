@@ -1,6 +1,6 @@
 """Who owns which cache block: ids and reference counts only, the memory itself is elsewhere."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 
 
@@ -9,7 +9,7 @@ class BlockPool:
 
     A referenced block belongs to one sequence, or to several that share it (then it is read-only).
     A cached block belongs to no sequence, but its keys and values may be wanted again: it is given
-    away only when no free one is left, least recently released first.
+    away only when no free one is left. Which one goes is the prefix cache's choice.
 
     **Invariant:** free + cached + referenced = `num_blocks`; see `check_integrity`.
     """
@@ -17,10 +17,12 @@ class BlockPool:
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self.on_evict: Callable[[int], None] = lambda _: None
-        """Called with a cached block's id just before it is given away."""
+        self.on_cached: Callable[[int], None] = lambda _: None
+        """Called with the id of a block that became cached."""
+        self.choose_victim: Callable[[], int] = lambda: next(iter(self._cached))
+        """Gives a cached block's id, which is forgotten with that."""
         self._free = deque(range(num_blocks))
-        self._cached: OrderedDict[int, None] = OrderedDict()
+        self._cached: set[int] = set()
         self._ref_counts = [0] * num_blocks
         self._worth_caching: set[int] = set()
 
@@ -39,6 +41,10 @@ class BlockPool:
         """Blocks that hold reusable keys and values and belong to no sequence."""
         return len(self._cached)
 
+    def is_cached(self, block_id: int) -> bool:
+        """Whether the block may be given away although it holds something."""
+        return block_id in self._cached
+
     def ref_count(self, block_id: int) -> int:
         """How many sequences hold the block."""
         return self._ref_counts[block_id]
@@ -49,9 +55,9 @@ class BlockPool:
         if self._free:
             block_id = self._free.popleft()
         else:
-            block_id, _ = self._cached.popitem(last=False)
+            block_id = self.choose_victim()
+            self._cached.remove(block_id)
             self._worth_caching.discard(block_id)
-            self.on_evict(block_id)
         assert self._ref_counts[block_id] == 0
         self._ref_counts[block_id] = 1
         return block_id
@@ -59,7 +65,7 @@ class BlockPool:
     def retain(self, block_id: int) -> None:
         """One more sequence shares the block."""
         if self._ref_counts[block_id] == 0:
-            del self._cached[block_id]
+            self._cached.remove(block_id)
         self._ref_counts[block_id] += 1
 
     def release(self, block_id: int) -> None:
@@ -69,7 +75,8 @@ class BlockPool:
         if self._ref_counts[block_id]:
             return
         if block_id in self._worth_caching:
-            self._cached[block_id] = None
+            self._cached.add(block_id)
+            self.on_cached(block_id)
         else:
             self._free.append(block_id)
 
@@ -80,7 +87,7 @@ class BlockPool:
 
     def check_integrity(self) -> None:
         """Assert that every block is in exactly one state."""
-        free, cached = set(self._free), set(self._cached)
+        free, cached = set(self._free), self._cached
         referenced = {i for i, count in enumerate(self._ref_counts) if count}
         assert len(free) == len(self._free)
         assert not free & cached

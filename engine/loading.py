@@ -26,8 +26,8 @@ from engine.network.weights import (
     read_config,
 )
 from engine.network.zoo import build_network
+from engine.plan import SchedulerLimits
 from engine.request import Grammar
-from engine.scheduler import SchedulerLimits
 from engine.text.chat_template import ChatTemplate, load_directory_template, load_gguf_template
 from engine.text.grammar import GrammarMatcher, make_grammar_vocabulary
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
@@ -47,7 +47,7 @@ class EngineOptions:
     kv_cache_bytes: int | None = None
     max_step_tokens: int = 512
     max_running: int = 64
-    max_draft_tokens: int = 8
+    max_draft_tokens: int = 16
     """0 turns speculation off."""
     num_threads: int | None = None
     adapter: Path | None = None
@@ -188,6 +188,7 @@ def _make_engine(
         BlockPool(num_blocks, BLOCK_SIZE),
         limits,
         eos_token_ids=loaded.tokenizer.eos_token_ids,
+        num_logits=int(loaded.config.get("vocab_size") or loaded.tokenizer.vocab_size),
         make_matcher=make_matcher,
         disk_cache=disk_cache,
     )

@@ -8,8 +8,8 @@ import numpy as np
 
 from engine.batch import make_batch
 from engine.kv_cache import KVCache
+from engine.plan import SchedulerOutput
 from engine.sampler import Logits
-from engine.scheduler import SchedulerOutput
 
 
 class ModelRunner:
@@ -19,13 +19,18 @@ class ModelRunner:
         self.kv_cache = kv_cache
         self._network = network
 
-    def run(self, output: SchedulerOutput) -> Logits:
-        """Logits [R, V] of the rows that are sampled, in the plan's order, as host memory."""
+    def begin(self, output: SchedulerOutput) -> mx.array:
+        """Start to compute the logits [R, V] of the rows that are sampled, in the plan's order."""
         self.kv_cache.write_blocks(output.restores)
         self.kv_cache.copy_blocks(output.copies)
         batch = make_batch(output, self.kv_cache.block_size)
         self.kv_cache.begin_step(batch)
-        logits = self._network(batch.ids[:, None], cache=self.kv_cache.layers)
-        logits = logits[:, 0].astype(mx.float32)
+        rows = self._network(batch.ids[:, None], cache=self.kv_cache.layers)
+        logits: mx.array = rows[:, 0].astype(mx.float32)
+        mx.async_eval(logits, self.kv_cache.pools)
+        return logits
+
+    def finish(self, logits: mx.array) -> Logits:
+        """Wait for the logits of a step and its writes; they are host memory then."""
         mx.eval(logits, self.kv_cache.pools)
         return cast(Logits, np.array(logits, copy=False))

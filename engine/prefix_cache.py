@@ -5,11 +5,15 @@ are compared, not hashes, so a hit is never a collision. It serves one set of we
 another adapter has another engine, because its keys and values differ.
 """
 
+import heapq
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
 from engine.block_pool import BlockPool
 from engine.disk_cache import chain_key
+
+ATTENTION_TOKENS = 8192
+"""Prefix length at which a token costs about twice what it costs at the start."""
 
 
 @dataclass(eq=False)
@@ -21,7 +25,23 @@ class CachedBlock:
     block_id: int
     key: str
     """Name of the block on disk; "" for the root."""
+    start: int = 0
+    """Tokens before it."""
+    num_uses: int = 1
+    """Sequences that computed or shared it."""
+    worth: float = 0.0
+    """See `PrefixCache`."""
     children: dict[tuple[int, ...], "CachedBlock"] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """Tokens before it and in it."""
+        return self.start + len(self.token_ids)
+
+    @property
+    def cost(self) -> float:
+        """To compute it again, in first tokens."""
+        return len(self.token_ids) * (1 + self.start / ATTENTION_TOKENS)
 
     def path(self) -> "list[CachedBlock]":
         """The blocks from the first one to this."""
@@ -48,16 +68,29 @@ class PrefixMatch:
 class PrefixCache:
     """Blocks of `pool` by the tokens that led to them.
 
-    **Invariant:** whoever holds a node's block holds its ancestors' blocks too, so the pool's
-    least recently released block is always a leaf.
+    The leaf of least worth goes first. Worth is what computing the block again would cost, times
+    the number of its uses, on top of the worth of what was last given away; so a much used prefix
+    survives a flood of prompts that come once, and yet grows old (GreedyDual-Size with frequency,
+    Cherkasova 1998).
+
+    **Invariant:** whoever holds a node's block holds its ancestors' blocks too, so among cached
+    blocks there is always a leaf.
     """
 
     def __init__(self, pool: BlockPool) -> None:
+        self.num_evictions = 0
+        self.num_known_tokens = 0
+        """In blocks of the tree."""
         self._pool = pool
         self._block_size = pool.block_size
         self._nodes: dict[int, CachedBlock] = {}
         self._root = CachedBlock(parent=None, token_ids=(), block_id=-1, key="")
-        pool.on_evict = self._forget
+        self._leaves: list[tuple[float, int, int]] = []
+        """Heap of (worth, age, block id); an entry counts while it is that of its node."""
+        self._age = 0
+        self._floor = 0.0
+        pool.on_cached = self._note_cached
+        pool.choose_victim = self._forget_least
 
     @property
     def root(self) -> CachedBlock:
@@ -85,6 +118,11 @@ class PrefixCache:
                 partial_block_id, num_partial_tokens = child.block_id, common
         return PrefixMatch(node, tuple(block_ids), partial_block_id, num_partial_tokens)
 
+    def count_use(self, match: PrefixMatch) -> None:
+        """A sequence shares what was matched."""
+        for block_id in match.block_ids:
+            self._nodes[block_id].num_uses += 1
+
     def insert(self, parent: CachedBlock, token_ids: tuple[int, ...], block_id: int) -> CachedBlock:
         """Make a block known; if its tokens are known already, the node that has them.
 
@@ -96,9 +134,11 @@ class PrefixCache:
         known = parent.children.get(token_ids)
         if known is not None:
             return known
-        node = CachedBlock(parent, token_ids, block_id, chain_key(parent.key, token_ids))
+        key = chain_key(parent.key, token_ids)
+        node = CachedBlock(parent, token_ids, block_id, key, parent.end)
         parent.children[token_ids] = node
         self._nodes[block_id] = node
+        self.num_known_tokens += len(token_ids)
         self._pool.keep_when_released(block_id)
         return node
 
@@ -111,14 +151,49 @@ class PrefixCache:
             if not any(len(tokens) == self._block_size for tokens in node.children)
         ]
 
-    def _forget(self, block_id: int) -> None:
-        node = self._nodes.pop(block_id)
-        assert not node.children, "a parent is never evicted before its children"
-        assert node.parent is not None
-        del node.parent.children[node.token_ids]
+    def _note_cached(self, block_id: int) -> None:
+        node = self._nodes[block_id]
+        node.worth = self._floor + node.cost * node.num_uses
+        if not node.children:
+            self._offer(node)
+
+    def _offer(self, node: CachedBlock) -> None:
+        self._age += 1
+        heapq.heappush(self._leaves, (node.worth, self._age, node.block_id))
+        if len(self._leaves) > 4 * len(self._nodes) + 64:
+            self._leaves = [entry for entry in set(self._leaves) if self._is_victim(entry)]
+            heapq.heapify(self._leaves)
+
+    def _is_victim(self, entry: tuple[float, int, int]) -> bool:
+        worth, _, block_id = entry
+        node = self._nodes.get(block_id)
+        return (
+            node is not None
+            and node.worth == worth
+            and not node.children
+            and self._pool.is_cached(block_id)
+        )
+
+    def _forget_least(self) -> int:
+        """Drop the leaf of least worth from the tree; its block's id."""
+        while True:
+            entry = heapq.heappop(self._leaves)
+            if self._is_victim(entry):
+                break
+        node = self._nodes.pop(entry[2])
+        parent = node.parent
+        assert parent is not None
+        del parent.children[node.token_ids]
+        self._floor = max(self._floor, node.worth)
+        self.num_evictions += 1
+        self.num_known_tokens -= len(node.token_ids)
+        if not parent.children and self._pool.is_cached(parent.block_id):
+            self._offer(parent)
+        return node.block_id
 
     def check_integrity(self) -> None:
         """Assert that tree and pool agree, and that no referenced block has a lost ancestor."""
+        leaves = {entry[2] for entry in self._leaves if self._is_victim(entry)}
         for block_id, node in self._nodes.items():
             assert node.block_id == block_id
             assert node.parent is not None
@@ -127,6 +202,10 @@ class PrefixCache:
                 assert self._pool.ref_count(node.parent.block_id) >= bool(
                     self._pool.ref_count(block_id)
                 )
+            if self._pool.is_cached(block_id) and not node.children:
+                assert block_id in leaves, "every cached leaf can be given away"
+        known = sum(len(node.token_ids) for node in self._nodes.values())
+        assert known == self.num_known_tokens
 
 
 def num_common(a: Tokens[int], b: Tokens[int]) -> int:

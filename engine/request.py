@@ -79,6 +79,12 @@ class Request:
     grammar: Grammar | None = None
     priority: int = 0
     client: str = ""
+    max_context_tokens: int | None = None
+    """Prompt and output together; None: what the engine holds."""
+    num_kept_tokens: int | None = None
+    """When the context is full. None: the output ends. Else it goes on: so many first tokens stay,
+    the older half of the others is dropped, and what is left is computed again as a prompt, so that
+    the rest of the text is exactly what the model says to it."""
     num_resumed_tokens: int = 0
     """So many of the prompt's last tokens are output given before: the grammar follows them too."""
     num_prompt_logprobs: int | None = None
@@ -108,6 +114,8 @@ class RequestStats:
     queue_s: float
     prefill_s: float
     decode_s: float
+    num_dropped_tokens: int = 0
+    """Taken out of a full context while the answer was written."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
 """From logits to token ids, one row at a time, on the host.
 
-Randomness is a function of the request's seed and the token's position, nothing else: the same
-seed gives the same text alone or in a batch, with a warm or a cold cache, with drafts or without.
-A draft is accepted when it equals the token sampled in its place, which leaves the distribution
-exactly the target's: for a draft without a distribution of its own, rejection sampling (Leviathan
-et al. 2023) accepts it with the target's probability of that token, and so does equality.
+Randomness is a function of the request's seed, the token's place and the token itself, nothing
+else: the same seed gives the same text alone or in a batch, with a warm or a cold cache, with
+drafts or without.
+
+The draw is by Gumbel's maximum: the candidate whose score plus noise is largest, which is exactly
+a draw from the softmax. A draft model that draws with the same noise mostly draws the same token
+(Daliri et al. 2025, "Coupling without communication and drafter-invariant speculative decoding"),
+and a draft counts only when it equals the token that the target draws in its place. So the text
+does not depend on drafts at all, which is more than the equality of distributions that rejection
+sampling gives; acceptance is within a factor of two of what is possible.
 """
 
 from collections import Counter
@@ -15,6 +20,9 @@ from numpy.typing import NDArray
 from engine.request import SamplingParams, TokenLogprob
 
 Logits = NDArray[np.float32]
+
+_MAX_NOISE_SPAN = 41.0
+"""Noise lies between -log(53 log 2) and 53 log 2: what is further below the best never wins."""
 
 
 def sample(
@@ -27,19 +35,31 @@ def sample(
     logits = _with_penalties(logits, params, token_ids)
     if params.temperature == 0 or params.top_k == 1:
         return int(logits.argmax())
-    candidates = _top_candidates(logits, params.top_k)
+    candidates = _candidates(logits, params)
     scores = logits[candidates].astype(np.float64)
-    keep = _kept(scores, params)
-    candidates, scores = candidates[keep], scores[keep]
-    weights = np.cumsum(_softmax(scores / params.temperature))
-    drawn = uniform(seed, position) * weights[-1]
-    return int(candidates[min(np.searchsorted(weights, drawn, side="right"), len(weights) - 1)])
+    if params.typical_p < 1 or params.top_p < 1 or params.min_p > 0:
+        keep = _kept(scores, params)
+        candidates, scores = candidates[keep], scores[keep]
+    noise = gumbel_noise(seed, position, candidates)
+    return int(candidates[(scores / params.temperature + noise).argmax()])
 
 
-def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) from a counter-based generator (Salmon et al. 2011)."""
-    bits = np.random.Philox(key=seed % 2**64, counter=position).random_raw()
-    return float(bits >> 11) * 2.0**-53
+def gumbel_noise(seed: int, position: int, token_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Independent draws of the standard Gumbel distribution, one for each token at this place.
+
+    The uniform bits behind them are SplitMix64 (Steele et al. 2014) over seed, place and token.
+    """
+    place = _mix(np.array([seed % 2**64], np.uint64)) + np.uint64(position)
+    bits = _mix(_mix(place) + token_ids.astype(np.uint64))
+    uniform = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return np.asarray(-np.log(-np.log(uniform)), np.float64)
+
+
+def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
 
 
 def token_logprob(logits: Logits, token_id: int, num_alternatives: int) -> TokenLogprob:
@@ -47,7 +67,7 @@ def token_logprob(logits: Logits, token_id: int, num_alternatives: int) -> Token
     scores = logits.astype(np.float64)
     top = float(scores.max())
     log_total = top + float(np.log(np.exp(scores - top).sum()))
-    best = _top_candidates(logits, num_alternatives) if num_alternatives else ()
+    best = _by_falling_logit(logits, num_alternatives) if num_alternatives else ()
     return TokenLogprob(
         token_id,
         float(scores[token_id]) - log_total,
@@ -71,20 +91,28 @@ def _with_penalties(logits: Logits, params: SamplingParams, token_ids: list[int]
     times = np.fromiter(counts.values(), np.float32, len(counts))
     logits[ids] = seen - times * params.frequency_penalty - params.presence_penalty
     for token_id, bias in params.logit_bias.items():
-        logits[token_id] += bias
+        if token_id < len(logits):
+            logits[token_id] += bias
     return logits
 
 
-def _top_candidates(logits: Logits, top_k: int) -> NDArray[np.int64]:
-    """Token ids by falling logit; equal ones by id, so that the order is one only."""
-    if 0 < top_k < len(logits):
-        threshold = np.partition(logits, -top_k)[-top_k]
+def _candidates(logits: Logits, params: SamplingParams) -> NDArray[np.int64]:
+    """Ids of the tokens that may be drawn, in order where top_p or typical_p need one."""
+    if params.top_k or params.top_p < 1 or params.typical_p < 1:
+        return _by_falling_logit(logits, params.top_k)
+    return np.flatnonzero(logits >= logits.max() - _MAX_NOISE_SPAN * params.temperature)
+
+
+def _by_falling_logit(logits: Logits, number: int) -> NDArray[np.int64]:
+    """The best `number` token ids, 0 for all; equal logits by id, so that the order is one only."""
+    if 0 < number < len(logits):
+        threshold = max(np.partition(logits, -number)[-number], np.finfo(np.float32).min)
         chosen = np.flatnonzero(logits >= threshold)
     else:
         chosen = np.flatnonzero(logits > -np.inf)
     order = np.argsort(-logits[chosen], kind="stable")
     chosen = chosen[order]
-    return chosen[:top_k] if top_k else chosen
+    return chosen[:number] if number else chosen
 
 
 def _kept(scores: NDArray[np.float64], params: SamplingParams) -> NDArray[np.bool_]:

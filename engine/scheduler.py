@@ -6,92 +6,36 @@ prefill, one and its drafts for one under speculation. All ints and lists; array
 
 import time
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from engine.block_tables import BlockTables
+from engine.plan import SampledTokens, ScheduledSequence, SchedulerLimits, SchedulerOutput
 from engine.prefix_cache import num_common
-from engine.request import FinishReason, StepOutput, TokenLogprob
+from engine.request import FinishReason, StepOutput
 from engine.sequence import Sequence, Status
-from models.errors import UserError
-
-PRIORITY_STEP_S = 30.0
-"""A request of priority n waits as if it had come n times this much later, so none starves."""
 
 MAX_SCORED_ROWS = 64
 """Rows whose logits are all wanted: each is as wide as the vocabulary."""
 
+MAX_PASSED_OVER = 16
+"""Waiting sequences that may be looked past in one step."""
 
-@dataclass(frozen=True)
-class SchedulerLimits:
-    """Budgets of one step and of one sequence."""
+GIVE_WAY_S = 10.0
+"""A running sequence gives way to a waiting one whose turn is so much earlier."""
 
-    max_step_tokens: int = 512
-    max_prefill_tokens_beside_decode: int = 64
-    """Prefill in a step that others decode in: bounds how long they wait for their next token."""
-    max_running: int = 64
-    max_context_tokens: int = 4096
-    max_draft_tokens: int = 8
-
-
-@dataclass(frozen=True)
-class ScheduledSequence:
-    """One sequence's tokens in a step: known ones from position `start`, then drafts."""
-
-    sequence: Sequence
-    start: int
-    token_ids: tuple[int, ...]
-    draft_token_ids: tuple[int, ...] = ()
-
-    @property
-    def num_scheduled_tokens(self) -> int:
-        """Rows this sequence has in the step."""
-        return len(self.token_ids) + len(self.draft_token_ids)
-
-    @property
-    def samples(self) -> bool:
-        """Whether the step reaches the last known token, so that a next one can be chosen."""
-        return self.start + len(self.token_ids) == len(self.sequence)
-
-    @property
-    def num_logit_rows(self) -> int:
-        """So many of its last rows need logits."""
-        if self.sequence.is_scoring and self.start < self.sequence.num_prompt_tokens:
-            return self.num_scheduled_tokens
-        return 1 + len(self.draft_token_ids) if self.samples else 0
-
-
-@dataclass(frozen=True)
-class SchedulerOutput:
-    """The plan of one step."""
-
-    scheduled: tuple[ScheduledSequence, ...]
-    copies: tuple[tuple[int, int], ...] = ()
-    """(from, to) block ids whose contents are copied, in this order, before the step."""
-    restores: tuple[tuple[int, bytes], ...] = ()
-    """Blocks whose contents come from disk, before any copy."""
-
-
-@dataclass(frozen=True)
-class SampledTokens:
-    """Tokens chosen for one sequence: accepted drafts, then one more."""
-
-    token_ids: tuple[int, ...]
-    logprobs: tuple[TokenLogprob, ...] = ()
-    grammar_finished: bool = False
-    prompt_logprobs: tuple[TokenLogprob, ...] = ()
-    """Of the prompt's tokens that follow this step's rows, when asked for."""
-    error: UserError | None = None
-    """Why no token could be chosen; the request ends."""
+Propose = Callable[[SequenceOf[tuple[Sequence, int]], int], Mapping[Sequence, SequenceOf[int]]]
+"""Drafts for (sequence, at most so many), all together at most so many."""
 
 
 class Scheduler:
     """Continuous batching.
 
     Sequences that decode go first and always fit; what is left of the budget goes to prefill in
-    the order of arrival. When blocks run out, the sequence that came last gives its own back and
-    is computed again later, mostly from the prefix cache.
+    the order of turns. When blocks run out, the sequence of the last turn gives its own back and
+    is computed again later, mostly from the prefix cache. One that begins like another whose
+    prompt is just being computed waits for that and shares it, as the choices of one request do.
     """
 
     def __init__(
@@ -99,7 +43,7 @@ class Scheduler:
         tables: BlockTables,
         limits: SchedulerLimits,
         eos_token_ids: frozenset[int],
-        propose: Callable[[Sequence, int], SequenceOf[int]],
+        propose: Propose,
     ) -> None:
         self.limits = limits
         self.waiting: list[Sequence] = []
@@ -108,31 +52,27 @@ class Scheduler:
         self._tables = tables
         self._eos_token_ids = eos_token_ids
         self._propose = propose
+        self._items: dict[Sequence, ScheduledSequence] = {}
+        """The plan in the making."""
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence by priority and arrival."""
+        """Queue a sequence by its turn."""
         insort(self.waiting, sequence, key=_turn)
 
     def schedule(self) -> SchedulerOutput:
         """The next step's tokens; empty when nothing can run."""
-        budget = self.limits.max_step_tokens
-        scheduled: list[ScheduledSequence] = []
-        for sequence in [s for s in self.running if s.num_uncomputed_tokens == 1]:
-            if sequence.status is Status.RUNNING and self._make_room(sequence, 1):
-                scheduled.append(self._schedule_decode(sequence, budget))
-                budget -= scheduled[-1].num_scheduled_tokens
-        scheduled = [item for item in scheduled if item.sequence.status is Status.RUNNING]
-        if scheduled:
+        self._items = {}
+        self._schedule_decodes()
+        budget = self.limits.max_step_tokens - self._num_rows()
+        if self._items:
             budget = min(budget, self.limits.max_prefill_tokens_beside_decode)
-        for sequence in [s for s in self.running if s.num_uncomputed_tokens > 1]:
-            budget -= self._schedule_prefill(sequence, budget, scheduled)
-        while budget > 0 and self.waiting and self._admit(self.waiting[0]):
-            budget -= self._schedule_prefill(self.running[-1], budget, scheduled)
-        running = tuple(item for item in scheduled if item.sequence.status is Status.RUNNING)
-        copies, restores = tuple(self._tables.copies), tuple(self._tables.restores)
-        assert running or not (copies or restores)
-        self._tables.copies, self._tables.restores = [], []
-        return SchedulerOutput(running, copies, restores)
+        for sequence in sorted(self.running, key=_turn):
+            if sequence.num_uncomputed_tokens > 1 and sequence not in self._items:
+                budget -= self._schedule_prefill(sequence, budget)
+        self._schedule_waiting(budget)
+        copies, restores = self._tables.take_transfers()
+        assert self._items or not (copies or restores)
+        return SchedulerOutput(tuple(self._items.values()), copies, restores)
 
     def update(
         self, output: SchedulerOutput, sampled: dict[str, SampledTokens]
@@ -147,34 +87,48 @@ class Scheduler:
                 results.append(self._advance(item, sampled.get(sequence.request.id)))
             if sequence.status is Status.FINISHED:
                 self._tables.release(sequence)
+            elif self._room(sequence) == 0:
+                self._shift(sequence)
             else:
                 self._tables.share_full_blocks(sequence)
         return results
 
-    def abort(self, request_id: str) -> StepOutput | None:
-        """End a request now, its blocks free at once; None when it is not here."""
-        for sequence in [*self.running, *self.waiting]:
-            if sequence.request.id == request_id:
-                return self._finish(sequence, "abort", release=True)
-        return None
+    def find(self, request_id: str) -> Sequence | None:
+        """The sequence of a request that has not ended."""
+        unfinished = (*self.running, *self.waiting)
+        return next((each for each in unfinished if each.request.id == request_id), None)
 
-    def _schedule_decode(self, sequence: Sequence, budget: int) -> ScheduledSequence:
-        limit = min(
-            self.limits.max_draft_tokens,
-            budget - 1,
-            self._max_new_tokens(sequence) - 1,
-        )
-        drafts = tuple(self._propose(sequence, limit)) if limit > 0 else ()
-        while drafts and not self._tables.has_room(sequence, 1 + len(drafts)):
-            drafts = drafts[:-1]
-        self._tables.extend(sequence, 1 + len(drafts))
-        return ScheduledSequence(
-            sequence, len(sequence) - 1, (sequence.token_ids[-1],), draft_token_ids=drafts
-        )
+    def abort(self, sequence: Sequence) -> StepOutput:
+        """End a sequence now, its blocks free at once."""
+        return self._finish(sequence, "abort", release=True)
 
-    def _schedule_prefill(
-        self, sequence: Sequence, budget: int, scheduled: list[ScheduledSequence]
-    ) -> int:
+    def _num_rows(self) -> int:
+        return sum(item.num_scheduled_tokens for item in self._items.values())
+
+    def _schedule_decodes(self) -> None:
+        """A row for every sequence that decodes, then drafts as far as there is room."""
+        for sequence in [s for s in self.running if s.num_uncomputed_tokens == 1]:
+            if sequence.status is Status.RUNNING and self._make_room(sequence, 1):
+                self._tables.extend(sequence, 1)
+                self._items[sequence] = ScheduledSequence(
+                    sequence, len(sequence) - 1, (sequence.token_ids[-1],)
+                )
+        wishes = [
+            (sequence, min(self.limits.max_draft_tokens, self._max_new_tokens(sequence) - 1))
+            for sequence in self._items
+        ]
+        wishes = [(sequence, limit) for sequence, limit in wishes if limit > 0]
+        if not wishes:
+            return
+        drafts = self._propose(wishes, self.limits.max_step_tokens - len(self._items))
+        for sequence, token_ids in drafts.items():
+            kept = tuple(token_ids)
+            while kept and not self._tables.has_room(sequence, 1 + len(kept)):
+                kept = kept[:-1]
+            self._tables.extend(sequence, 1 + len(kept))
+            self._items[sequence] = replace(self._items[sequence], draft_token_ids=kept)
+
+    def _schedule_prefill(self, sequence: Sequence, budget: int) -> int:
         num_tokens = min(sequence.num_uncomputed_tokens, budget)
         if sequence.is_scoring:
             num_tokens = min(num_tokens, MAX_SCORED_ROWS)
@@ -185,13 +139,32 @@ class Scheduler:
         self._tables.extend(sequence, num_tokens)
         start = sequence.num_computed_tokens
         token_ids = tuple(sequence.token_ids[start : start + num_tokens])
-        scheduled.append(ScheduledSequence(sequence, start, token_ids))
+        self._items[sequence] = ScheduledSequence(sequence, start, token_ids)
         return num_tokens
 
+    def _schedule_waiting(self, budget: int) -> None:
+        """Let sequences in by their turns, until one finds no room."""
+        num_passed_over = 0
+        for sequence in list(self.waiting):
+            if budget <= 0 or num_passed_over == MAX_PASSED_OVER:
+                return
+            earlier = [other for other in self.running if other.turn_s <= sequence.turn_s]
+            if self._tables.is_being_computed(sequence, earlier):
+                num_passed_over += 1
+                continue
+            if not self._admit(sequence):
+                return
+            budget -= self._schedule_prefill(sequence, budget)
+
     def _admit(self, sequence: Sequence) -> bool:
-        """Start a waiting sequence on its cached prefix, if the rest of it has room."""
-        if len(self.running) >= self.limits.max_running or not self._tables.start(sequence):
-            return False
+        """Start a waiting sequence on its known prefix, if the rest of it has room."""
+        while len(self.running) >= self.limits.max_running or not self._tables.start(
+            sequence, self.running
+        ):
+            latest = max(self.running, key=_turn, default=sequence)
+            if latest.turn_s < sequence.turn_s + GIVE_WAY_S:
+                return False
+            self._preempt(latest)
         if sequence.first_scheduled_s is None:
             sequence.first_scheduled_s = time.monotonic()
             sequence.num_cached_tokens = sequence.num_computed_tokens
@@ -248,12 +221,27 @@ class Scheduler:
                 return kept, "stop"
         if sampled.grammar_finished and len(kept) == len(sampled.token_ids):
             return kept, "stop"
-        return kept, "length" if len(kept) == limit else None
+        goes_on = _can_shift(sequence) and limit != _num_wanted(sequence)
+        return kept, "length" if len(kept) == limit and not goes_on else None
+
+    def _room(self, sequence: Sequence) -> int:
+        """Tokens that the context still holds."""
+        limit = self.limits.max_context_tokens
+        return min(limit, sequence.request.max_context_tokens or limit) - len(sequence)
 
     def _max_new_tokens(self, sequence: Sequence) -> int:
-        room = self.limits.max_context_tokens - len(sequence)
-        wanted = sequence.request.sampling.max_tokens
-        return room if wanted is None else min(room, wanted - sequence.num_output_tokens)
+        room, wanted = self._room(sequence), _num_wanted(sequence)
+        return room if wanted is None else min(room, wanted)
+
+    def _shift(self, sequence: Sequence) -> None:
+        """Drop the older half of what may go; the rest is computed again like a prompt."""
+        kept = sequence.request.num_kept_tokens
+        assert kept is not None, "a full context has ended the others"
+        self._tables.release(sequence)
+        end = kept + (len(sequence) - kept + 1) // 2
+        sequence.num_dropped_tokens += end - kept
+        del sequence.token_ids[kept:end]
+        self._requeue(sequence)
 
     def _finish(self, sequence: Sequence, reason: FinishReason, *, release: bool) -> StepOutput:
         (self.running if sequence.status is Status.RUNNING else self.waiting).remove(sequence)
@@ -274,7 +262,11 @@ class Scheduler:
 
     def _preempt(self, sequence: Sequence) -> None:
         self.num_preemptions += 1
+        self._items.pop(sequence, None)
         self._tables.release(sequence)
+        self._requeue(sequence)
+
+    def _requeue(self, sequence: Sequence) -> None:
         sequence.num_computed_tokens = 0
         self.running.remove(sequence)
         sequence.status = Status.WAITING
@@ -282,4 +274,15 @@ class Scheduler:
 
 
 def _turn(sequence: Sequence) -> float:
-    return sequence.arrival_s + sequence.request.priority * PRIORITY_STEP_S
+    return sequence.turn_s
+
+
+def _num_wanted(sequence: Sequence) -> int | None:
+    """Tokens that the request still asks for."""
+    wanted = sequence.request.sampling.max_tokens
+    return None if wanted is None else wanted - sequence.num_output_tokens
+
+
+def _can_shift(sequence: Sequence) -> bool:
+    kept = sequence.request.num_kept_tokens
+    return kept is not None and len(sequence) - kept >= 2

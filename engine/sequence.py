@@ -26,6 +26,8 @@ class Sequence:
     request: Request
     seed: int
     arrival_s: float
+    turn_s: float
+    """Sequences run in this order; see `engine.turns`."""
     token_ids: list[int] = field(init=False)
     status: Status = Status.WAITING
     block_table: list[int] = field(default_factory=list)
@@ -37,6 +39,8 @@ class Sequence:
     """Depth of `cache_node`: so many leading blocks are known to the prefix cache."""
     num_scored_tokens: int = 1
     """Prompt tokens whose log-probability was given, or is not defined as the first one's."""
+    num_dropped_tokens: int = 0
+    """Taken out of `token_ids` when the context was full."""
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     first_scheduled_s: float | None = None
@@ -62,7 +66,12 @@ class Sequence:
     @property
     def num_output_tokens(self) -> int:
         """Tokens generated so far."""
-        return len(self.token_ids) - self.num_prompt_tokens
+        return self.num_seen_tokens - self.num_prompt_tokens
+
+    @property
+    def num_seen_tokens(self) -> int:
+        """Tokens so far, dropped ones too: the place of the next one in the whole text."""
+        return len(self.token_ids) + self.num_dropped_tokens
 
     @property
     def num_uncomputed_tokens(self) -> int:
@@ -82,4 +91,5 @@ class Sequence:
             queue_s=scheduled_s - self.arrival_s,
             prefill_s=first_token_s - scheduled_s,
             decode_s=now_s - first_token_s,
+            num_dropped_tokens=self.num_dropped_tokens,
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.batch import slot_mapping
-from engine.scheduler import SchedulerOutput
+from engine.plan import SchedulerOutput
 
 
 class FakeRunner:
@@ -22,7 +22,7 @@ class FakeRunner:
         self._vocab_size = vocab_size
         self._memory = np.full(num_blocks * block_size, -1)
 
-    def run(self, output: SchedulerOutput) -> NDArray[np.float32]:
+    def begin(self, output: SchedulerOutput) -> NDArray[np.float32]:
         size = self._block_size
         for source, target in output.copies:
             self._memory[target * size :][:size] = self._memory[source * size :][:size]
@@ -36,6 +36,9 @@ class FakeRunner:
                 rows.append(self._logits(self._memory[slot_mapping(table, 0, stop, size)]))
         self.num_rows_run.append(sum(i.num_scheduled_tokens for i in output.scheduled))
         return np.array(rows, np.float32).reshape(-1, self._vocab_size)
+
+    def finish(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        return logits
 
     def _logits(self, context: NDArray[np.int64]) -> NDArray[np.float32]:
         assert (context >= 0).all(), "read a slot that nobody wrote"

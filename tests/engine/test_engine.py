@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.block_pool import BlockPool
-from engine.engine import Engine, Matcher
+from engine.engine import Engine
+from engine.plan import SchedulerLimits
 from engine.request import Grammar, Request, SamplingParams, StepOutput
-from engine.scheduler import SchedulerLimits
+from engine.verification import Matcher
 from models.errors import InvalidInput
 
 EOS = 6
@@ -32,6 +33,7 @@ def make_engine(
         pool,
         SchedulerLimits(**limits),
         eos_token_ids=eos,
+        num_logits=7,
         make_matcher=lambda grammar: matcher or pytest.fail(f"no grammar here: {grammar}"),
     )
 

@@ -13,8 +13,8 @@ from engine.disk_cache import DiskCache
 from engine.engine import Engine
 from engine.kv_cache import KVCache, layer_windows, probe_layers
 from engine.model_runner import ModelRunner
+from engine.plan import SchedulerLimits
 from engine.request import Request, SamplingParams
-from engine.scheduler import SchedulerLimits
 
 
 def make_engine(
@@ -29,6 +29,7 @@ def make_engine(
         BlockPool(num_blocks, 8),
         SchedulerLimits(max_context_tokens=200, **limits),
         eos_token_ids=frozenset(),
+        num_logits=50,
         make_matcher=lambda grammar: pytest.fail(f"no grammar here: {grammar}"),
         disk_cache=disk_cache,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.request import SamplingParams
-from engine.sampler import sample, token_logprob, uniform
+from engine.sampler import gumbel_noise, sample, token_logprob
 
 LOGITS = np.array([0.0, 1.0, 2.0, 3.0], np.float32)
 
@@ -67,11 +67,24 @@ def test_refused_tokens_are_never_drawn() -> None:
     assert (draw(params(), logits=logits) > 0).tolist() == [True, False, True, False]
 
 
-def test_randomness_depends_on_seed_and_position_only() -> None:
-    draws = [uniform(seed, position) for seed in range(50) for position in range(50)]
-    assert len(set(draws)) == len(draws)
-    assert uniform(7, 3) == uniform(7, 3)
-    assert 0.45 < float(np.mean(draws)) < 0.55
+def test_randomness_depends_on_seed_place_and_token_only() -> None:
+    ids = np.arange(50)
+    draws = np.array([[gumbel_noise(s, p, ids) for s in range(20)] for p in range(20)])
+    assert len(np.unique(draws)) == draws.size
+    assert (gumbel_noise(7, 3, ids)[::-1] == gumbel_noise(7, 3, ids[::-1])).all()
+    assert abs(draws.mean() - np.euler_gamma) < 0.05
+    assert abs(draws.var() - np.pi**2 / 6) < 0.1
+
+
+def test_two_models_that_draw_with_the_same_noise_mostly_draw_the_same_token() -> None:
+    other = LOGITS + np.array([0.5, -0.5, 0.3, -0.3], np.float32)
+    plain = params()
+    same = sum(
+        sample(LOGITS, plain, [], 1, p) == sample(other, plain, [], 1, p) for p in range(4000)
+    )
+    p, q = (np.exp(each) / np.exp(each).sum() for each in (LOGITS, other))
+    distance = float(abs(p - q).sum() / 2)
+    assert same / 4000 > (1 - distance) / (1 + distance)
 
 
 def test_logprobs_are_the_models_own() -> None:

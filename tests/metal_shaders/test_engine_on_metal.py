@@ -21,7 +21,7 @@ from engine.network.fusion import fuse
 from engine.network.placing import place_matrix
 from engine.network.zoo import build_network
 from engine.request import Request, SamplingParams
-from engine.scheduler import SchedulerLimits
+from engine.plan import SchedulerLimits
 from metal_kernels import quantized, reference
 from models.files import ModelFiles
 from tests.metal_shaders.tracing import graph, trace
@@ -69,7 +69,7 @@ def make_engine(network: nn.Module) -> Engine:
     )  # fmt: skip
     limits = SchedulerLimits(max_context_tokens=200, max_step_tokens=32)
     return Engine(
-        ModelRunner(network, cache), BlockPool(40, 16), limits, eos_token_ids=frozenset(),
+        ModelRunner(network, cache), BlockPool(40, 16), limits, eos_token_ids=frozenset(), num_logits=50,
         make_matcher=lambda _: (_ for _ in ()).throw(AssertionError),
     )  # fmt: skip
 
