@@ -3,15 +3,26 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.memory import BLOCK_SIZE
+from engine.network.fusion import SIBLINGS
 from engine.network.precision import CACHE_DTYPE, activation_dtype
 from metal_kernels import backend
 from metal_kernels.backend import BackendDescription
 from models.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from metal_kernels.metal.check_cases import Product
+
 log = logging.getLogger("localllm.engine")
+
+
+class StoredMatrix(NamedTuple):
+    """A matrix as its file has it."""
+
+    quantization: str
+    num_rows: int
 
 
 def describe_kernels() -> BackendDescription:
@@ -27,21 +38,26 @@ def describe_kernels() -> BackendDescription:
 
 
 def check_metal_kernels(
-    config: Mapping[str, Any], quantizations: frozenset[str], results_path: Path
+    config: Mapping[str, Any], matrices: Mapping[str, StoredMatrix], results_path: Path
 ) -> None:
     """On a Mac, compare the kernels this network will launch with their definitions, once.
 
     A kernel that fails or does not compile is not used from then on; the log names it. Results are
-    kept in `results_path` for this chip, system and version. Elsewhere nothing happens.
+    kept in `results_path` for this chip, system and version. Elsewhere nothing happens. `matrices`
+    are those that are kept as blocks, by the path of their layer.
+
+    Raises:
+        InvalidInput: LOCALLLM_METAL_TUNING is not understood.
     """
     if backend.backend() != "metal":
         return
-    from metal_kernels.metal.self_check import Needs, ensure_checked
+    from metal_kernels.metal import self_check, tuning
+    from metal_kernels.metal.check_cases import Needs
 
     num_heads = int(config["num_attention_heads"])
     head_size = int(config.get("head_dim") or config["hidden_size"] // num_heads)
     needs = Needs(
-        quantizations=quantizations,
+        products=launched_products(matrices),
         dtype=activation_dtype(),
         pool_dtype=CACHE_DTYPE,
         num_heads=num_heads,
@@ -50,6 +66,47 @@ def check_metal_kernels(
         value_size=head_size,
         block_size=BLOCK_SIZE,
     )
-    for result in ensure_checked(needs, results_path):
+    tuning.load(tuning_file(results_path), self_check.fingerprint())
+    try:
+        results = self_check.ensure_checked(needs, results_path)
+    except ValueError as error:
+        raise InvalidInput(str(error), hint=f"correct or unset {tuning.VARIABLE}") from None
+    for result in results:
         if result.reason:
             log.warning("%s (%s) is not used: %s", result.kernel, result.variant, result.reason)
+
+
+def launched_products(matrices: Mapping[str, StoredMatrix]) -> "frozenset[Product]":
+    """What is multiplied in one launch: siblings together, and each alone for when that fails."""
+    from metal_kernels.metal.check_cases import Product
+
+    products = {Product((matrix.quantization,), matrix.num_rows) for matrix in matrices.values()}
+    for parent in {path.rpartition(".")[0] for path in matrices}:
+        for names in SIBLINGS:
+            found = [matrices.get(f"{parent}.{name}") for name in names]
+            group = [matrix for matrix in found if matrix is not None]
+            if len(group) == len(names):
+                formats = tuple(matrix.quantization for matrix in group)
+                products.add(Product(formats, sum(matrix.num_rows for matrix in group)))
+    return frozenset(products)
+
+
+def tuning_file(results_path: Path) -> Path:
+    """Where `doctor --tune` keeps what it measured: beside the results of the checks."""
+    return results_path.with_name("tuning.json")
+
+
+def replaced_kernels() -> list[str]:
+    """Metal kernels this process does without, and why; empty elsewhere."""
+    from metal_kernels.metal import trust
+
+    return [f"{kernel}: {reason}" for kernel, reason in trust.broken().items()]
+
+
+def failed_kernel_checks(results_path: Path) -> list[str]:
+    """Metal kernels that a check on this machine found broken, and why; empty elsewhere."""
+    if backend.backend() != "metal":
+        return []
+    from metal_kernels.metal.self_check import failures
+
+    return [f"{r.kernel} ({r.variant}): {r.reason}" for r in failures(results_path)]

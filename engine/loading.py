@@ -1,6 +1,7 @@
 """From files to a model that runs: network, weights, tokenizer, cache and engine."""
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ import mlx.nn as nn
 from engine.block_pool import BlockPool
 from engine.disk_cache import DiskCache
 from engine.engine import Engine
-from engine.kernels import check_metal_kernels
+from engine.kernels import StoredMatrix, check_metal_kernels, replaced_kernels
 from engine.kv_cache import KVCache, layer_windows, probe_layers
 from engine.memory import BLOCK_SIZE, num_pool_blocks
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
 from engine.network.gguf_config import config_from_gguf
-from engine.network.gguf_names import module_paths
+from engine.network.gguf_names import Place, module_paths
 from engine.network.lora import adapter_digest, load_adapter
 from engine.network.precision import CACHE_DTYPE
 from engine.network.weights import (
@@ -34,7 +35,7 @@ from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_dire
 from metal_kernels import backend
 from models.errors import InvalidInput
 from models.files import ModelFiles
-from models.gguf import read_gguf
+from models.gguf import GGUFFile, read_gguf
 
 log = logging.getLogger("localllm.engine")
 
@@ -72,6 +73,8 @@ class ModelInfo:
     num_parameters: int
     weight_bytes: int
     embedding_length: int
+    replaced_kernels: tuple[str, ...] = ()
+    """Metal kernels that failed their check on this machine, and how."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,14 @@ class LoadedNetwork:
     weights: WeightSummary
 
 
-def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
+def load_model(
+    files: ModelFiles,
+    options: EngineOptions,
+    observe: Callable[[nn.Module], None] = lambda _network: None,
+) -> LoadedModel:
     """Load a model and put an engine around it.
+
+    `observe` is shown the network before its layers are fused, and may put others around them.
 
     Raises:
         InvalidModelFile: the files are damaged or do not fit together.
@@ -106,6 +115,7 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
     if options.num_threads is not None:
         backend.set_num_threads(options.num_threads)
     loaded = load_network(files, options.adapter, options.kernel_checks)
+    observe(loaded.network)
     fuse(loaded.network)
     loaded.network.eval()
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
@@ -136,6 +146,7 @@ def load_model(files: ModelFiles, options: EngineOptions) -> LoadedModel:
         num_parameters=loaded.weights.num_parameters,
         weight_bytes=loaded.weights.num_bytes,
         embedding_length=int(loaded.config["hidden_size"]),
+        replaced_kernels=tuple(replaced_kernels()),
     )
     disk_cache = _open_disk_cache(files, options)
     engine = _make_engine(loaded, cache, num_blocks, limits, disk_cache)
@@ -207,21 +218,31 @@ def _wanted_context(options: EngineOptions) -> int:
 def _load_gguf(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetwork:
     gguf = read_gguf(files.paths[0])
     config = config_from_gguf(gguf)
+    places = module_paths(gguf, config)
     if kernel_checks is not None:
-        quantizations = frozenset(tensor.quantization for tensor in gguf.tensors.values())
-        check_metal_kernels(config, quantizations, kernel_checks)
+        check_metal_kernels(config, _stored_matrices(gguf, places), kernel_checks)
     network = build_network(config)
-    weights = load_gguf_weights(network, gguf, module_paths(gguf, config))
+    weights = load_gguf_weights(network, gguf, places)
     tokenizer = load_gguf_tokenizer(gguf)
     template = load_gguf_template(gguf, files.template)
     return LoadedNetwork(network, config, tokenizer, template, weights)
+
+
+def _stored_matrices(gguf: GGUFFile, places: Mapping[str, Place]) -> dict[str, StoredMatrix]:
+    """The file's matrices, by the path of the layer that each belongs to."""
+    tensors = {place.path: gguf.tensors[name] for name, place in places.items()}
+    return {
+        path.rpartition(".")[0]: StoredMatrix(tensor.quantization, tensor.shape[0])
+        for path, tensor in tensors.items()
+        if len(tensor.shape) == 2
+    }
 
 
 def _load_directory(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetwork:
     assert files.directory is not None
     config = read_config(files.directory)
     if kernel_checks is not None:
-        check_metal_kernels(config, frozenset(), kernel_checks)
+        check_metal_kernels(config, {}, kernel_checks)
     network = build_network(config)
     weights = load_directory_weights(network, files.directory, config)
     tokenizer = load_tokenizer_directory(files.directory)

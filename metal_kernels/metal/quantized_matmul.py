@@ -28,8 +28,15 @@ class StoredBlocks(NamedTuple):
 
 
 def supports(quantization: str) -> bool:
-    """Whether weights may stay as blocks: dequantizing them is what everything falls back to."""
-    return quantization in FORMATS and trust.works(dequantize_kernel(quantization).name)
+    """Whether weights may stay as blocks.
+
+    Many rows multiply dequantized weights, so that kernel has to work; and one of the others, since
+    to dequantize a matrix for every token would be slower than to keep it in another form.
+    """
+    if quantization not in FORMATS or not trust.works(dequantize_kernel(quantization).name):
+        return False
+    few = (matvec_kernel(quantization), small_kernel(quantization))
+    return any(trust.works(kernel.name) for kernel in few)
 
 
 def matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
@@ -105,22 +112,29 @@ def small_matmul(x: mx.array, blocks: mx.array, quantization: str) -> mx.array:
     return small_matmul_many(x, [StoredBlocks(blocks, quantization)])[0]
 
 
-def small_matmul_many(x: mx.array, matrices: Sequence[StoredBlocks]) -> list[mx.array]:
-    """The same with each of several matrices."""
+def output_tiles(num_outputs: int) -> int:
+    """Tiles of eight outputs a threadgroup of the matrix kernel makes."""
+    return 4 if num_outputs >= tuning.current().small_wide_outputs else 2
+
+
+def small_matmul_many(
+    x: mx.array, matrices: Sequence[StoredBlocks], num_tiles: int | None = None
+) -> list[mx.array]:
+    """The same with each of several matrices; `num_tiles` overrides `output_tiles`, for checks."""
     tuned = tuning.current()
     num_rows, num_columns = x.shape
     _check(matrices, num_columns)
     assert 1 <= num_rows <= MAX_SMALL_ROWS
     outputs = [matrix.blocks.shape[0] for matrix in matrices]
-    output_tiles = 4 if sum(outputs) >= tuned.small_wide_outputs else 2
-    num_groups = sum(-(-n // (output_tiles * 8)) for n in outputs)
+    num_tiles = num_tiles or output_tiles(sum(outputs))
+    num_groups = sum(-(-n // (num_tiles * 8)) for n in outputs)
     return small_kernel(*(matrix.quantization for matrix in matrices))(
         [x, *(matrix.blocks for matrix in matrices), parameters(num_columns, num_rows, *outputs)],
         template=[
             ("T", x.dtype),
             ("F", mx.float16 if x.dtype == mx.float16 else mx.float32),
             ("MT", -(-num_rows // 8)),
-            ("NT", output_tiles),
+            ("NT", num_tiles),
             ("SIMDGROUPS", tuned.small_simdgroups),
         ],
         grid=(num_groups * 32, tuned.small_simdgroups, 1),

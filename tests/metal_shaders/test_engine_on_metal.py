@@ -69,7 +69,8 @@ def make_engine(network: nn.Module) -> Engine:
     )  # fmt: skip
     limits = SchedulerLimits(max_context_tokens=200, max_step_tokens=32)
     return Engine(
-        ModelRunner(network, cache), BlockPool(40, 16), limits, eos_token_ids=frozenset(), num_logits=50,
+        ModelRunner(network, cache), BlockPool(40, 16), limits, eos_token_ids=frozenset(),
+        num_logits=64,
         make_matcher=lambda _: (_ for _ in ()).throw(AssertionError),
     )  # fmt: skip
 

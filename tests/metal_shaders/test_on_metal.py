@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from metal_kernels import reference
-from metal_kernels.metal import quantized_matmul, self_check
+from metal_kernels.metal import mapping, quantized_matmul, self_check
 from metal_kernels.metal.block_formats import FORMATS, random_blocks
+from metal_kernels.metal.check_cases import Needs, Product
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import paged_attention
 
@@ -29,9 +30,9 @@ def failures(needs):
 @pytest.mark.parametrize("quantization", sorted(FORMATS))
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_products_with_blocks(quantization, dtype):
-    assert not failures(
-        self_check.Needs(frozenset({quantization}), dtype, mx.float16, 4, 2, 64, 64, 16)
-    )
+    products = {Product((quantization,), n) for n in (64, 8192)}
+    products |= {Product((quantization, "Q4_K", "Q6_K"), n) for n in (64, 8192)}
+    assert not failures(Needs(frozenset(products), dtype, mx.float16, 4, 2, 64, 64, 16))
 
 
 @pytest.mark.parametrize("head_size", HEAD_SIZES)
@@ -40,13 +41,11 @@ def test_products_with_blocks(quantization, dtype):
 def test_attention_and_writes(head_size, heads, dtype):
     num_heads, num_kv_heads = heads
     sizes = (head_size, head_size, 16)
-    assert not failures(
-        self_check.Needs(frozenset(), dtype, mx.float16, num_heads, num_kv_heads, *sizes)
-    )
+    assert not failures(Needs(frozenset(), dtype, mx.float16, num_heads, num_kv_heads, *sizes))
 
 
 def test_keys_and_values_of_different_sizes():
-    assert not failures(self_check.Needs(frozenset(), mx.float16, mx.float16, 16, 16, 192, 128, 32))
+    assert not failures(Needs(frozenset(), mx.float16, mx.float16, 16, 16, 192, 128, 32))
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -112,11 +111,9 @@ def test_mapped_blocks_need_no_copy(tmp_path):
     path = tmp_path / "blocks"
     path.write_bytes(blocks.tobytes())
     mapped = np.memmap(path, np.uint8, "r", shape=blocks.shape)
-    before_bytes = mx.get_active_memory()
-    stored = mx.asarray(mapped, copy=False)
-    x = mx.ones((1, 4096), dtype=mx.float16)
-    y = quantized_matmul.matvec(x, stored, "Q4_K")
-    mx.eval(y)
-    assert mx.get_active_memory() - before_bytes < blocks.nbytes // 2
+    stored = mapping.bind(mapped)
+    mx.eval(stored)
+    assert np.array(stored, copy=False).ctypes.data == mapped.ctypes.data
+    y = quantized_matmul.matvec(mx.ones((1, 4096), dtype=mx.float16), stored, "Q4_K")
     row = reference.dequantize_blocks("Q4_K", blocks[:1], 4096).sum()
     np.testing.assert_allclose(float(y[0, 0]), row, rtol=2e-3, atol=2e-2)

@@ -1,12 +1,19 @@
 """The check that runs on the user's machine, run here against the simulator."""
 
+import os
+
 import mlx.core as mx
 import numpy as np
+import pytest
 
-from metal_kernels.metal import quantized_matmul, self_check, trust
+from metal_kernels.metal import check_journal, quantized_matmul, self_check, trust, tuning
 from metal_kernels.metal.block_formats import random_blocks
+from metal_kernels.metal.check_cases import Needs, Product
 
-NEEDS = self_check.Needs(frozenset({"Q4_K", "F16"}), mx.float16, mx.float16, 4, 1, 64, 64, 16)
+PRODUCTS = frozenset(
+    {Product(("Q4_K",), 64), Product(("F16",), 64), Product(("Q4_K", "Q8_0"), 5000)}
+)
+NEEDS = Needs(PRODUCTS, mx.float16, mx.float16, 4, 1, 64, 64, 16)
 
 
 def failures(results):
@@ -25,7 +32,8 @@ def test_every_variant_agrees_with_its_definition(simulate):
 def test_a_wrong_kernel_is_marked_and_replaced(simulate):
     simulator = simulate(edit=lambda text: text.replace("s += 32", "s += 31"))
     results = self_check.check_kernels(NEEDS)
-    assert {r.kernel for r in results if r.reason} == {"quantized_matvec_Q4_K"}
+    failed = {"quantized_matvec_Q4_K", "quantized_matvec_Q4_K_Q8_0"}
+    assert {r.kernel for r in results if r.reason} == failed
     assert trust.broken()["quantized_matvec_Q4_K"].startswith("1 rows: relative error")
     simulator.launches.clear()
     blocks = mx.array(random_blocks("Q4_K", 5, 512, np.random.default_rng(0)))
@@ -53,12 +61,15 @@ def test_results_of_an_earlier_run_are_applied():
     failed = self_check.CheckResult("dequantize_rows_Q6_K", "1 rows", "relative error 1", 0.1)
     self_check.apply_results([failed])
     assert not quantized_matmul.supports("Q6_K")
+    trust.mark_broken("quantized_matvec_Q4_K", "planted")
     assert quantized_matmul.supports("Q4_K")
+    trust.mark_broken("quantized_matmul_small_Q4_K", "planted")
+    assert not quantized_matmul.supports("Q4_K")
     assert not quantized_matmul.supports("IQ1_S")
 
 
 def test_results_are_kept_until_the_machine_or_the_shaders_change(simulate, monkeypatch, tmp_path):
-    needs = NEEDS._replace(quantizations=frozenset())
+    needs = NEEDS._replace(products=frozenset())
     path = tmp_path / "state" / "kernels.json"
     simulator = simulate(edit=lambda text: text.replace("P(float(", "P(2.0f * float("))
     first = self_check.ensure_checked(needs, path)
@@ -68,6 +79,7 @@ def test_results_are_kept_until_the_machine_or_the_shaders_change(simulate, monk
     assert self_check.ensure_checked(needs, path) == first
     assert len(simulator.launches) == num_launches
     assert not trust.works("kv_write")
+    assert {r.kernel for r in self_check.failures(path)} == {"kv_write", "rope_kv_write"}
     path.write_text("{")
     assert len(self_check.ensure_checked(needs, path)) == len(first)
     assert len(simulator.launches) == 2 * num_launches
@@ -79,3 +91,49 @@ def test_the_fingerprint_follows_the_shaders(monkeypatch, tmp_path):
     (tmp_path / "kv_write.metal").write_text("other")
     monkeypatch.setattr(self_check, "SHADERS", tmp_path)
     assert before != self_check.fingerprint()
+
+
+def test_a_joint_kernel_that_fails_leaves_each_matrix_its_own(simulate):
+    simulator = simulate()
+    trust.mark_broken("quantized_matvec_Q4_K_Q8_0", "planted")
+    blocks = [
+        quantized_matmul.StoredBlocks(mx.array(random_blocks(q, 5, 512, rng)), q)
+        for q, rng in (("Q4_K", np.random.default_rng(0)), ("Q8_0", np.random.default_rng(1)))
+    ]
+    quantized_matmul.matmul_many(mx.ones((1, 512)), blocks)
+    names = [launch.kernel for launch in simulator.launches]
+    assert names == ["quantized_matvec_Q4_K", "quantized_matvec_Q8_0"]
+
+
+def test_a_kernel_that_ended_its_process_is_not_run_again(simulate, monkeypatch, tmp_path):
+    simulator = simulate()
+    needs = NEEDS._replace(products=frozenset())
+    path = tmp_path / "kernels.json"
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as during:
+        during.setattr(self_check, "_run", die)
+        with pytest.raises(Killed):
+            self_check.ensure_checked(needs, path)
+    assert [p.suffix for p in tmp_path.iterdir()] == [f".running-{os.getpid()}"]
+    assert not check_journal.CheckJournal(path).deadly, "its process still runs"
+    monkeypatch.setattr(check_journal, "_is_alive", lambda _: False)
+    results = self_check.ensure_checked(needs, path)
+    assert {r.kernel for r in results if r.reason} == {"kv_write"}
+    assert "kv_write" not in {launch.kernel for launch in simulator.launches}
+    assert [p.name for p in tmp_path.iterdir()] == ["kernels.json"]
+
+
+def test_results_belong_to_the_tuning_they_were_made_with(simulate, monkeypatch, tmp_path):
+    simulate()
+    needs, path = NEEDS._replace(products=frozenset()), tmp_path / "kernels.json"
+    self_check.ensure_checked(needs, path)
+    monkeypatch.setenv(tuning.VARIABLE, "attention_threadgroups=256")
+    simulator = simulate()
+    self_check.ensure_checked(needs, path)
+    assert simulator.launches

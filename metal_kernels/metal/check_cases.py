@@ -1,0 +1,209 @@
+"""Every kernel variant a model can launch, each with small inputs and what should come out.
+
+The definitions are computed on the CPU, so that a GPU is not compared with itself.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from metal_kernels import reference
+from metal_kernels.metal import fence, quantized_matmul
+from metal_kernels.metal.block_formats import FORMATS, random_blocks
+from metal_kernels.metal.kv_write import kv_write, rope_kv_write
+from metal_kernels.metal.paged_attention import (
+    MAX_KERNEL_ROWS,
+    choose_shape,
+    paged_attention,
+    takes_head_sizes,
+)
+from metal_kernels.metal.quantized_matmul import StoredBlocks
+
+
+class Product(NamedTuple):
+    """Matrices that one launch multiplies: their formats in order, and all their rows together."""
+
+    quantizations: tuple[str, ...]
+    num_outputs: int
+
+
+class Needs(NamedTuple):
+    """What a model will launch."""
+
+    products: frozenset[Product]
+    dtype: mx.Dtype
+    pool_dtype: mx.Dtype
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+    value_size: int
+    block_size: int
+
+    def describe(self) -> str:
+        """The same needs give the same words; sizes of matrices count as far as they matter."""
+        tiles = (f"{'+'.join(names)}:{wide}" for names, wide in self.output_tiles())
+        return " ".join([",".join(tiles), *map(str, self[1:])])
+
+    def output_tiles(self) -> list[tuple[tuple[str, ...], int]]:
+        """Formats our kernels read, with the tiles of outputs that their sizes ask for."""
+        return sorted(
+            {
+                (product.quantizations, quantized_matmul.output_tiles(product.num_outputs))
+                for product in self.products
+                if all(quantization in FORMATS for quantization in product.quantizations)
+            }
+        )
+
+
+Check = tuple[str, str, Callable[[], tuple[mx.array, mx.array]]]
+"""Kernel, variant, and a function that returns what came out and what should have."""
+
+
+def checks(needs: Needs) -> Iterator[Check]:
+    """Every variant a model with these needs can launch."""
+    products = needs.output_tiles()
+    for quantization in sorted({name for names, _ in products for name in names}):
+        yield from _row_checks(quantization, needs.dtype)
+    for quantizations in sorted({names for names, _ in products}):
+        tiles = {wide for names, wide in products if names == quantizations}
+        yield from _product_checks(quantizations, sorted(tiles), needs.dtype)
+    yield from _write_checks(needs)
+    yield from _attention_checks(needs)
+
+
+def _random(*shape: int, dtype: mx.Dtype) -> mx.array:
+    rng = np.random.default_rng(sum(shape))
+    return mx.array(rng.standard_normal(shape).astype(np.float32)).astype(dtype)
+
+
+# More than one round of the lanes' stride, and a tail in both directions.
+_NUM_ROWS, _NUM_COLUMNS = 41, 1280
+
+
+def _matrix(quantization: str) -> tuple[StoredBlocks, np.ndarray[Any, Any]]:
+    """Random blocks, and their values float32 [N, K]."""
+    blocks = random_blocks(quantization, _NUM_ROWS, _NUM_COLUMNS, np.random.default_rng(7))
+    dense = reference.dequantize_blocks(quantization, blocks, _NUM_COLUMNS)
+    return StoredBlocks(mx.array(blocks), quantization), dense
+
+
+def _row_checks(quantization: str, dtype: mx.Dtype) -> Iterator[Check]:
+    def look_up(num_ids: int) -> tuple[mx.array, mx.array]:
+        (stored, _), dense = _matrix(quantization)
+        ids = mx.arange(num_ids, dtype=mx.int32) * 3
+        expected = mx.array(dense[: num_ids * 3 : 3])
+        return quantized_matmul.take_rows(stored, quantization, ids, dtype), expected
+
+    for num_ids in (1, 12):
+        name = quantized_matmul.dequantize_kernel(quantization).name
+        yield name, f"{num_ids} rows", partial(look_up, num_ids)
+
+
+def _product_checks(
+    quantizations: tuple[str, ...], tiles: list[int], dtype: mx.Dtype
+) -> Iterator[Check]:
+    def multiply(num_x: int, output_tiles: int) -> tuple[mx.array, mx.array]:
+        matrices, dense = zip(*map(_matrix, quantizations), strict=True)
+        x = _random(num_x, _NUM_COLUMNS, dtype=dtype)
+        if output_tiles:
+            products = quantized_matmul.small_matmul_many(x, matrices, output_tiles)
+        else:
+            products = quantized_matmul.matvec_many(x, matrices)
+        wide = np.array(x.astype(mx.float32))
+        expected = np.concatenate([wide @ each.T for each in dense], axis=1)
+        return mx.concatenate(products, axis=1), mx.array(expected)
+
+    for num_x in range(1, quantized_matmul.MAX_MATVEC_ROWS + 1):
+        name = quantized_matmul.matvec_kernel(*quantizations).name
+        yield name, f"{num_x} rows", partial(multiply, num_x, 0)
+    name = quantized_matmul.small_kernel(*quantizations).name
+    for output_tiles in tiles:
+        for num_x in (8, 16, 24, 32):
+            variant = f"{num_x} rows, {output_tiles * 8} outputs"
+            yield name, variant, partial(multiply, num_x, output_tiles)
+
+
+def _write_checks(needs: Needs) -> Iterator[Check]:
+    shape = (4, needs.num_kv_heads, needs.block_size, needs.head_size + needs.value_size)
+
+    def make(num_tokens: int) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+        pool = mx.zeros(shape, dtype=needs.pool_dtype)
+        slots = mx.arange(num_tokens, dtype=mx.int32) * 2 + 1
+        k = _random(num_tokens, needs.num_kv_heads, needs.head_size, dtype=needs.dtype)
+        v = _random(num_tokens, needs.num_kv_heads, needs.value_size, dtype=needs.dtype)
+        mx.eval(pool, slots, k, v)
+        return pool, slots, k, v
+
+    def write(num_tokens: int) -> tuple[mx.array, mx.array]:
+        pool, slots, k, v = make(num_tokens)
+        with mx.stream(mx.cpu):
+            expected = reference.kv_write(pool + 0, slots, k, v)
+        mx.eval(expected, kv_write(pool, slots, k, v))
+        return pool, expected
+
+    def rope_write(num_tokens: int, interleaved: bool) -> tuple[mx.array, mx.array]:
+        pool, slots, k, v = make(num_tokens)
+        q = _random(num_tokens, needs.num_heads, needs.head_size, dtype=needs.dtype)
+        positions = mx.arange(num_tokens, dtype=mx.int32) * 11 + 3
+        inv_freq = 1.0 / (mx.arange(needs.head_size // 2) + 1.0)
+        with mx.stream(mx.cpu):
+            turned_q, turned_k = (
+                reference.rope(x, positions, inv_freq, 1.0, interleaved) for x in (q, k)
+            )
+            expected = reference.kv_write(pool + 0, slots, turned_k, v)
+        turned, _ = rope_kv_write(
+            pool, slots, q, k, v, positions, inv_freq, interleaved=interleaved
+        )
+        mx.eval(turned, expected)
+        both = ((turned, pool), (turned_q, expected))
+        flat = [[x.reshape(-1).astype(mx.float32) for x in pair] for pair in both]
+        actual, wanted = (mx.concatenate(pair) for pair in flat)
+        return actual, wanted
+
+    for num_tokens in (1, 8):
+        yield "kv_write", f"{num_tokens} tokens", partial(write, num_tokens)
+        for interleaved in (False, True):
+            variant = f"{num_tokens} tokens, {'interleaved' if interleaved else 'halves'}"
+            yield "rope_kv_write", variant, partial(rope_write, num_tokens, interleaved)
+
+
+def _attention_checks(needs: Needs) -> Iterator[Check]:
+    def attend(context: int, num_rows: int) -> tuple[mx.array, mx.array]:
+        num_blocks = -(-context // needs.block_size)
+        width = needs.head_size + needs.value_size
+        shape = (num_blocks + 1, needs.num_kv_heads, needs.block_size, width)
+        pool = _random(*shape, dtype=needs.pool_dtype)
+        q = _random(num_rows, needs.num_heads, needs.head_size, dtype=needs.dtype)
+        places: dict[str, Any] = {
+            "block_tables": mx.arange(num_blocks, 0, -1, dtype=mx.int32)[None],
+            "query_starts": mx.array([0, num_rows], dtype=mx.int32),
+            "context_lens": mx.array([context], dtype=mx.int32),
+            "scale": needs.head_size**-0.5,
+        }
+        with mx.stream(mx.cpu):
+            expected = reference.paged_attention(
+                q, pool, **places, window=None, sinks=None, soft_cap=None
+            )
+        return paged_attention(q, pool, **places), expected
+
+    fence.record(mx.zeros((8,)))
+    if takes_head_sizes(needs.head_size, needs.value_size):
+        for num_rows in _rows_of_every_shape(needs):
+            for context in (7 * needs.block_size, 8 * needs.block_size, 1300):
+                variant = f"{num_rows} rows, {context} tokens"
+                yield "paged_attention", variant, partial(attend, context, num_rows)
+    rows = MAX_KERNEL_ROWS + 4
+    yield "gather_kv", f"{rows} rows", partial(attend, 200, rows)
+
+
+def _rows_of_every_shape(needs: Needs) -> list[int]:
+    """Rows of a sequence, few but such that the kernel takes each of its shapes."""
+    group = needs.num_heads // needs.num_kv_heads
+    shapes = {
+        choose_shape(num_rows * group, needs.head_size): num_rows
+        for num_rows in range(MAX_KERNEL_ROWS, 0, -1)
+    }
+    return sorted(shapes.values())
