@@ -15,11 +15,15 @@ from engine.plan import SchedulerOutput
 
 
 class FakeRunner:
-    def __init__(self, num_blocks: int, block_size: int, vocab_size: int = 7) -> None:
+    def __init__(
+        self, num_blocks: int, block_size: int, vocab_size: int = 7, *, error: float = 0.0
+    ) -> None:
+        """`error` 0 to 1: how far from the others' logits this network's are."""
         self.kv_cache = SimpleNamespace(num_bytes=0)
         self.num_rows_run: list[int] = []
         self._block_size = block_size
         self._vocab_size = vocab_size
+        self._error = error
         self._memory = np.full(num_blocks * block_size, -1)
 
     def begin(self, output: SchedulerOutput) -> NDArray[np.float32]:
@@ -42,5 +46,11 @@ class FakeRunner:
 
     def _logits(self, context: NDArray[np.int64]) -> NDArray[np.float32]:
         assert (context >= 0).all(), "read a slot that nobody wrote"
-        digest = hashlib.sha256(context[-40:].tobytes() + bytes([len(context) % 5])).digest()
-        return np.frombuffer(digest, np.uint8)[: self._vocab_size].astype(np.float32) / 40
+        seen = context[-40:].tobytes() + bytes([len(context) % 5])
+        exact = _hash_bytes(seen)[: self._vocab_size]
+        wrong = _hash_bytes(b"wrong" + seen)[: self._vocab_size]
+        return (exact * (1 - self._error) + wrong * self._error) / 40
+
+
+def _hash_bytes(data: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(hashlib.sha256(data).digest(), np.uint8).astype(np.float32)
