@@ -9,6 +9,8 @@ from gguf.quants import dequantize as gguf_dequantize
 
 Bytes = np.ndarray[Any, Any]
 
+_VIEWS: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16}
+
 
 def row_bytes(quantization: str, num_columns: int) -> int:
     """Bytes of a GGUF row. ValueError if the columns do not fill whole blocks."""
@@ -20,11 +22,16 @@ def row_bytes(quantization: str, num_columns: int) -> int:
     return int(num_columns // block_columns * block_bytes)
 
 
+def can_dequantize(quantization: str) -> bool:
+    """Whether `dequantize_blocks` knows the format."""
+    kind = gguf.GGMLQuantizationType.__members__.get(quantization)
+    return quantization in _VIEWS or kind in gguf.quants._type_traits
+
+
 def dequantize_blocks(quantization: str, blocks: Bytes, num_columns: int) -> Bytes:
     """GGUF blocks uint8 [N, row_bytes] as float32 [N, K]."""
     kind = gguf.GGMLQuantizationType[quantization]
-    views = {"F32": np.float32, "F16": np.float16}
-    data = np.ascontiguousarray(blocks).view(views.get(quantization, np.uint8))
+    data = np.ascontiguousarray(blocks).view(_VIEWS.get(quantization, np.uint8))
     values: Bytes = gguf_dequantize(data, kind).astype(np.float32)
     return values.reshape(blocks.shape[0], num_columns)
 

@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "Set LOCALLLM_HOME to a writable directory."),
     errno.ENOTDIR: ("part of the path is a file", "Set LOCALLLM_HOME to a directory."),
 }
+
+SPARE_BYTES = 256 << 20
+"""What of the disk is left for others."""
 
 NO_HARD_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP})
 """Why a hard link cannot be made where a copy can."""
@@ -57,16 +60,40 @@ def as_storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(f"{error.filename or path}: {reason}", hint=hint)
 
 
+def check_space(folder: Path, needed_bytes: int, hint: str) -> None:
+    """See that the disk has room for `needed_bytes` below `folder`, and a little more.
+
+    Raises:
+        StorageError: it has not.
+    """
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free_bytes = shutil.disk_usage(existing).free
+    if needed_bytes and needed_bytes + SPARE_BYTES > free_bytes:
+        raise StorageError(
+            f"{folder}: {needed_bytes / 1e9:.1f} GB more are needed, "
+            f"{free_bytes / 1e9:.1f} GB are free",
+            hint=hint,
+        )
+
+
 def write_whole(path: Path, text: str) -> None:
     """Replace `path` by `text` so that a reader or a crash sees the old file or the new one.
 
     The parent directory is made if need be.
     """
+    write_pieces(path, [text.encode()])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same for content that arrives in pieces."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}")
     try:
-        with aside.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with aside.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.clone import clone_file
-from models.disk import disk_errors
-from models.errors import InvalidInput, StorageError
+from models.disk import check_space, disk_errors
+from models.errors import InvalidInput
 from models.files import ModelFiles
 from models.manifest import Layer, Manifest
 from models.modelfile import Modelfile, format_modelfile
 from models.resolve import files_of
 from models.store import Library
 
+_NO_SPACE = "Free some space, or use --link on the library's own disk."
 _SETTINGS = ("template", "system", "params", "messages")
 
 
@@ -44,7 +45,8 @@ def export_model(
         raise InvalidInput(f"{directory / 'Modelfile'}: exists", hint="Choose another directory.")
     with disk_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        _check_space(directory, 0 if link else sum(layer.size_bytes for layer in missing))
+        needed_bytes = 0 if link else sum(layer.size_bytes for layer in missing)
+        check_space(directory, needed_bytes, _NO_SPACE)
         for layer in missing:
             say(f"writing {layer.file_name}")
             _write(library.layer_path(layer), directory / layer.file_name, link)
@@ -60,15 +62,6 @@ def _is_there(path: Path, layer: Layer) -> bool:
     if path.is_file() and path.stat().st_size == layer.size_bytes:
         return True
     raise InvalidInput(f"{path}: another file is there", hint="Choose another directory.")
-
-
-def _check_space(directory: Path, needed_bytes: int) -> None:
-    free_bytes = shutil.disk_usage(directory).free
-    if needed_bytes > free_bytes:
-        raise StorageError(
-            f"{directory}: {needed_bytes / 1e9:.1f} GB are needed, {free_bytes / 1e9:.1f} GB free",
-            hint="Free some space, or use --link on the library's own disk.",
-        )
 
 
 def _write(source: Path, target: Path, link: bool) -> None:

@@ -49,6 +49,12 @@ class GGUFFile:
     tensors: Mapping[str, TensorInfo]
     total_bytes: int
     _places: Mapping[str, tuple[np.ndarray, RawTensor]]
+    _entries: Mapping[str, slice]
+    _first_shard: mmap.mmap
+
+    def metadata_bytes(self, key: str) -> bytes:
+        """One metadata value as it is stored, its type in front; see `models.gguf_writer`."""
+        return self._first_shard[self._entries[key]]
 
     def tensor_bytes(self, name: str) -> np.ndarray:
         """The stored blocks of one tensor: read-only uint8 [rows, row_bytes], a view into the map.
@@ -91,6 +97,8 @@ def read_gguf(path: Path) -> GGUFFile:
         tensors=tensors,
         total_bytes=sum(len(data) for data in maps),
         _places=places,
+        _entries=headers[0].entries,
+        _first_shard=maps[0],
     )
 
 

@@ -71,6 +71,8 @@ class Header(NamedTuple):
     version: int
     metadata: dict[str, Value]
     tensors: dict[str, RawTensor]
+    entries: dict[str, slice]
+    """Where each metadata value, its type in front, lies in the file."""
 
 
 def parse_header(data: mmap | bytes, name: str) -> Header:
@@ -100,13 +102,15 @@ class _Parser:
                 self.fail(f"announces {count} entries; at most {MAX_ENTRIES} are accepted")
         self.check_count(num_entries, _MIN_ENTRY_BYTES, "metadata entries")
         metadata: dict[str, Value] = {}
+        entries: dict[str, slice] = {}
         for _ in range(num_entries):
-            self.read_entry(metadata)
+            self.read_entry(metadata, entries)
         alignment = self.check_alignment(metadata)
         self.check_count(num_tensors, _MIN_TENSOR_BYTES, "tensors")
         described = [self.read_tensor(alignment) for _ in range(num_tensors)]
         data_start = -(-self.position // alignment) * alignment
-        return Header(version, metadata, self.place(described, data_start))
+        tensors = self.place(described, data_start)
+        return Header(version, metadata, tensors, entries)
 
     def fail(self, what: str, *, hint: str | None = None) -> NoReturn:
         raise InvalidModelFile(
@@ -166,14 +170,16 @@ class _Parser:
         except UnicodeDecodeError:
             self.fail(f"{what} is not UTF-8: {raw[:40]!r}")
 
-    def read_entry(self, metadata: dict[str, Value]) -> None:
+    def read_entry(self, metadata: dict[str, Value], entries: dict[str, slice]) -> None:
         key = self.read_string("a metadata key", MAX_KEY_BYTES)
         if not key:
             self.fail("a metadata key is empty")
         if key in metadata:
             self.fail(f"metadata key {key!r} occurs twice")
+        start = self.position
         value_type = self.read_u32(f"the type of {key!r}")
         metadata[key] = self.read_value(value_type, key)
+        entries[key] = slice(start, self.position)
 
     def read_value(self, value_type: int, key: str) -> Value:
         if value_type == _STRING:

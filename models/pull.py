@@ -12,19 +12,18 @@ can be resumed at any byte and checked against one digest, and no file is too lo
 """
 
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import fit
 from models.bundled import BUNDLED_NAME
 from models.catalogue import find_entry, near_entries
 from models.choose import Choice, choose_files
-from models.errors import NotFound, StorageError
+from models.disk import check_space
+from models.errors import NotFound
 from models.manifest import Layer, Manifest, Source
 from models.name import DEFAULT_TAG, ModelName
 from models.store import Library
@@ -32,7 +31,7 @@ from models.store import Library
 if TYPE_CHECKING:
     from models.hub import Hub, HubFile, Snapshot
 
-SPARE_BYTES = 256 << 20
+_NO_SPACE = "Free some space, pull a smaller quantization, or set LOCALLLM_HOME elsewhere."
 _EVENT_S = 0.1
 _CANCEL_S = 5.0  # a connection that hangs is left to its own time-out
 
@@ -203,7 +202,7 @@ class _Run:
             hub, snapshot, self.library.blobs, self.cancelled, pin, self.progress, self.say
         )
         files = [file for _, file in choice.files]
-        _check_space(self.library.root, sum(map(fetcher.missing_bytes, files)))
+        check_space(self.library.root, sum(map(fetcher.missing_bytes, files)), _NO_SPACE)
         weights = choice.weights
         order = [file for file in files if file not in weights] + weights
         return {file: fetcher.fetch(file) for file in order}
@@ -241,17 +240,3 @@ class _Run:
             source=Source(snapshot.repo, snapshot.commit, first),
         )
         return replace(manifest, details=summarize(files_of(manifest, self.library)))
-
-
-def _check_space(root: Path, needed_bytes: int) -> None:
-    """Raise StorageError unless the disk has room for `needed_bytes` and a little more."""
-    folder = root
-    while not folder.exists():
-        folder = folder.parent
-    free_bytes = shutil.disk_usage(folder).free
-    if needed_bytes and needed_bytes + SPARE_BYTES > free_bytes:
-        raise StorageError(
-            f"{root}: {needed_bytes / 1e9:.1f} GB more are needed, "
-            f"{free_bytes / 1e9:.1f} GB are free",
-            hint="Free some space, pull a smaller quantization, or set LOCALLLM_HOME elsewhere.",
-        )

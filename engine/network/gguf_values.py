@@ -28,6 +28,10 @@ class Metadata:
     def __contains__(self, key: str) -> bool:
         return self._full(key) in self._values
 
+    def value(self, key: str) -> "Value | None":
+        """Whatever is stored; None when the key is missing."""
+        return self._values.get(self._full(key))
+
     def string(self, key: str, default: str | None = None) -> str:
         """A UTF-8 string."""
         return self._scalar(key, str, default)

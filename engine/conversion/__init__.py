@@ -1,0 +1,1 @@
+"""Models made into other files: quantized, or of another format."""
