@@ -27,6 +27,8 @@ _CONNECT_TIMEOUT_S = 5.0
 
 _ERRORS: dict[int, type[UserError]] = {
     400: errors.InvalidInput,
+    401: errors.AccessDenied,
+    403: errors.AccessDenied,
     404: errors.NotFound,
     413: errors.InvalidInput,
     503: errors.Busy,
@@ -39,10 +41,13 @@ class DaemonClient:
     Not for several threads at once, except `close`.
     """
 
-    def __init__(self, host: str, port: int, *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, *, timeout_s: float | None = None, api_key: str = ""
+    ) -> None:
         self.host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         self.port = port
         self._timeout_s = timeout_s
+        self._api_key = api_key
         self._streams: set[http.client.HTTPConnection] = set()
 
     def __enter__(self) -> Self:
@@ -159,6 +164,8 @@ class DaemonClient:
         """The response once its status is there and good."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
         try:
             connection.request(method, path, data, headers)
             response = connection.getresponse()
@@ -223,11 +230,12 @@ def connect_or_start(settings: Settings, preload: str | None = None) -> Iterator
     """
     running = DaemonClient(settings.host, settings.port, timeout_s=_CONNECT_TIMEOUT_S)
     if running.is_up():
-        with DaemonClient(settings.host, settings.port) as client:
+        with DaemonClient(*settings.address, api_key=settings.api_key) as client:
             yield client
         return
-    with _private_daemon(settings, preload) as address, DaemonClient(*address) as client:
-        yield client
+    key = settings.api_key
+    with _private_daemon(settings, preload) as address, DaemonClient(*address, api_key=key) as own:
+        yield own
 
 
 @contextmanager

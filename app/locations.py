@@ -18,6 +18,11 @@ def kernel_checks_file(home: Path) -> Path:
     return home / "cache" / "kernels.json"
 
 
+def keys_file(home: Path) -> Path:
+    """Hashes of the keys that the daemon asks its clients for."""
+    return home / "keys.json"
+
+
 def history_db(home: Path) -> Path:
     """The chats kept by the terminal interface."""
     return home / "history.sqlite3"

@@ -111,10 +111,16 @@ class Settings:
         _parse_count, "LOCALLLM_CONTEXT_LENGTH", "OLLAMA_CONTEXT_LENGTH", default=None
     )
     num_threads: int | None = _setting(_parse_count, "LOCALLLM_THREADS", default=None)
+    api_key: str = _setting(str, "LOCALLLM_API_KEY", default="")
+    """What our own commands show a daemon that asks for a key."""
     origins: tuple[str, ...] = _setting(
         _parse_list, "LOCALLLM_ORIGINS", "OLLAMA_ORIGINS", default=()
     )
     """Web pages that may call the daemon, besides local ones."""
+    request_timeout_s: float = _setting(
+        parse_seconds, "LOCALLLM_REQUEST_TIMEOUT", default=float("inf")
+    )
+    """The longest that an answer may take, waiting included; a request may ask for less."""
     heartbeat_s: float = _setting(parse_seconds, "LOCALLLM_HEARTBEAT", default=10.0)
     """The longest silence on a stream."""
     shutdown_grace_s: float = _setting(parse_seconds, "LOCALLLM_SHUTDOWN_GRACE", default=10.0)

@@ -20,7 +20,7 @@ def ps_command(as_json: bool) -> None:
     settings = read_settings()
     loaded = []
     try:
-        loaded = DaemonClient(settings.host, settings.port).ps()
+        loaded = DaemonClient(*settings.address, api_key=settings.api_key).ps()
     except NotFound as error:
         click.echo(error.message, err=True)
     if as_json:
@@ -52,6 +52,6 @@ def _until(when: datetime) -> str:
 def stop_command(model: str) -> None:
     """Take a model out of the daemon's memory."""
     settings = read_settings()
-    client = DaemonClient(settings.host, settings.port)
+    client = DaemonClient(*settings.address, api_key=settings.api_key)
     client.unload(model_reference(model, settings))
     click.echo(f"{model} is unloaded", err=True)

@@ -34,6 +34,7 @@ COMMANDS = {
     "df": "storage",
     "dedupe": "storage",
     "serve": "serve",
+    "key": "key",
     "ps": "daemon",
     "stop": "daemon",
     "finetune": "finetune",

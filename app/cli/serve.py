@@ -12,7 +12,7 @@ from app.settings import read_settings
 @click.command("serve")
 @click.option("--host", metavar="ADDRESS", help="Listen there; default: LOCALLLM_HOST.")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0: any free port.")
-@click.option("--allow-remote", is_flag=True, help="Let other machines in; there is no password.")
+@click.option("--allow-remote", is_flag=True, help="Let other machines in without a key.")
 @click.option("--preload", metavar="MODEL", help="Load MODEL at the start.")
 @click.option(
     "--keep-alive", metavar="TIME", help="Unload after so long unused: 10m, 1h, -1: never."

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,12 @@ from models.errors import UserError
 log = logging.getLogger("localllm.daemon")
 
 Asked = Generate | Embed | Tokenize
+
+
+class Late(UserError):
+    """The time that a client or a setting allowed is over."""
+
+    status = 504
 
 
 @dataclass
@@ -94,7 +101,8 @@ class Answering:
         asked: list[Asked],
         *,
         keep_alive_s: float | None = None,
-        heartbeat_s: float = float("inf"),
+        heartbeat_s: float = math.inf,
+        timeout_s: float = math.inf,
         admission: AbstractContextManager[None] | None = None,
     ) -> None:
         self.answers = {each.id: Answer(each) for each in asked}
@@ -105,6 +113,7 @@ class Answering:
         self._source = source
         self._keep_alive_s = keep_alive_s
         self._heartbeat_s = heartbeat_s
+        self._timeout_s = timeout_s
         self._admission = admission or nullcontext()
         self._queue = EventQueue()
         self._worker: ModelWorker | None = None
@@ -145,7 +154,7 @@ class Answering:
 
     async def load(self) -> None:
         """Have the model ready and nothing more."""
-        while not await self._connect():
+        while not await self._connect(self._patience_s()):
             pass
 
     async def take(self) -> list[RequestEvent]:
@@ -154,14 +163,16 @@ class Answering:
         Raises:
             UserError: the request cannot be answered, or two workers died over it.
             Busy: `admission` was refused; it holds from the first call to the end of the block.
+            Late: it took longer than `timeout_s`.
         """
         while True:
             if self._failure is not None:
                 raise self._failure
-            if self._process is None and not await self._connect():
+            patience_s = self._patience_s()
+            if self._process is None and not await self._connect(patience_s):
                 return []
             try:
-                events = await self._queue.take(self._heartbeat_s)
+                events = await self._queue.take(patience_s)
             except WorkerDied as death:
                 self._note_death(death)
                 continue
@@ -169,14 +180,24 @@ class Answering:
             if accepted or not events:
                 return accepted
 
-    async def _connect(self) -> bool:
-        """Send the requests to a ready worker; False when it takes longer than a heartbeat."""
+    def _patience_s(self) -> float:
+        """How long the next wait may be."""
+        left_s = self._timeout_s - self.elapsed_s
+        if left_s <= 0:
+            raise Late(
+                f"the answer was not complete after {self._timeout_s:g} s",
+                hint="ask for a shorter one, or allow more time",
+            )
+        return min(self._heartbeat_s, left_s)
+
+    async def _connect(self, patience_s: float) -> bool:
+        """Send the requests to a ready worker; False when it takes too long for one wait."""
         if self._worker is None:
             self._stack.enter_context(self._admission)
             using = self._pool.using(self._source, self._keep_alive_s)
             self._worker = await self._stack.enter_async_context(using)
         starting = self._worker.start(self._pool.limits.load_timeout_s)
-        await asyncio.wait({starting}, timeout=min(self._heartbeat_s, 86_400.0))
+        await asyncio.wait({starting}, timeout=min(patience_s, 86_400.0))
         if not starting.done():
             return False
         process = starting.result()

@@ -20,10 +20,12 @@ from app.daemon import (
     status_routes,
 )
 from app.daemon.addresses import is_loopback
+from app.daemon.authority import Authority
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
 from app.daemon.model_worker import ModelSource
 from app.daemon.security import Gate
 from app.daemon.state import State
+from app.locations import keys_file
 from localllm import __version__
 from models.errors import UserError
 
@@ -68,5 +70,10 @@ def make_application(state: State, *, host: str, preloaded: Preloaded | None = N
     app.state.daemon = state
     for routes in ROUTES:
         app.include_router(routes.router)
-    app.add_middleware(Gate, check_host=is_loopback(host), origins=state.settings.origins)
+    app.add_middleware(
+        Gate,
+        check_host=is_loopback(host),
+        origins=state.settings.origins,
+        authority=Authority(keys_file(state.settings.home)),
+    )
     return app

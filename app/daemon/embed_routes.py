@@ -16,7 +16,7 @@ from app.daemon.encoder import Json
 from app.daemon.fields import Fields
 from app.daemon.model_worker import ModelSource
 from app.daemon.ollama_requests import parse_keep_alive_field, parse_model_field
-from app.daemon.state import State, read_body, state_of
+from app.daemon.state import read_body, state_of
 from app.daemon.watched_reply import JSONReply
 from app.durations import nanoseconds
 from app.protocol import Embed, Embedded
@@ -37,7 +37,7 @@ async def embed(request: Request) -> Response:
         return JSONReply({"model": name, "embeddings": []})
     truncate = fields.flag("truncate", default=True)
     keep_alive_s = parse_keep_alive_field(fields)
-    found, answering = await _embed(state, source, texts, keep_alive_s, truncate=truncate)
+    found, answering = await _embed(request, source, texts, keep_alive_s, truncate=truncate)
     vectors = [shorten(vector, fields.integer("dimensions")) for vector in found.vectors]
     return JSONReply(
         {
@@ -64,7 +64,7 @@ async def embeddings(request: Request) -> Response:
     if not prompt:
         return JSONReply({"embedding": []})
     keep_alive_s = parse_keep_alive_field(fields)
-    found, _ = await _embed(state, source, [prompt], keep_alive_s, truncate=True)
+    found, _ = await _embed(request, source, [prompt], keep_alive_s, truncate=True)
     return JSONReply({"embedding": found.vectors[0]})
 
 
@@ -77,7 +77,7 @@ async def openai_embeddings(request: Request) -> Response:
     texts = _parse_input(fields.values.get("input"))
     if not texts:
         raise InvalidInput("input must be a string or an array of strings")
-    found, _ = await _embed(state, state.catalog.find(name), texts, None, truncate=True)
+    found, _ = await _embed(request, state.catalog.find(name), texts, None, truncate=True)
     as_text = fields.text("encoding_format", "float") == "base64"
     data = [
         {"object": "embedding", "embedding": _packed(vector) if as_text else vector, "index": index}
@@ -91,15 +91,17 @@ async def openai_embeddings(request: Request) -> Response:
 
 
 async def _embed(
-    state: State,
+    request: Request,
     source: ModelSource,
     texts: Sequence[str],
     keep_alive_s: float | None,
     *,
     truncate: bool,
 ) -> tuple[Embedded, Answering]:
+    state = state_of(request)
     asked = Embed(uuid.uuid4().hex, texts, truncate)
-    async with state.answering(source, [asked], keep_alive_s) as answering:
+    caller = state.caller_of(request)
+    async with state.answering(caller, source, [asked], keep_alive_s) as answering:
         while not answering.is_finished:
             await answering.take()
     result = answering.answers[asked.id].result

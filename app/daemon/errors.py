@@ -17,8 +17,14 @@ log = logging.getLogger("localllm.daemon")
 async def answer_user_error(request: Request, error: Exception) -> Response:
     """A mistake of the client's, or a state of ours that it should know."""
     assert isinstance(error, UserError)
-    headers = {"retry-after": "1"} if error.status == 503 else {}
-    return JSONReply(_body(request, error), status_code=error.status, headers=headers)
+    return error_reply(request.url.path, error)
+
+
+def error_reply(path: str, error: UserError) -> Response:
+    """An error as the answer to a request for `path`."""
+    headers = {503: {"retry-after": "1"}, 401: {"www-authenticate": "Bearer"}}
+    body = _body(path, error)
+    return JSONReply(body, status_code=error.status, headers=headers.get(error.status))
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
@@ -35,11 +41,10 @@ async def answer_defect(request: Request, error: Exception) -> Response:
     """A defect of ours: the log has the traceback."""
     del error
     defect = UserError("internal server error", hint="the daemon's log has the details")
-    return JSONReply(_body(request, defect), status_code=500)
+    return JSONReply(_body(request.url.path, defect), status_code=500)
 
 
-def _body(request: Request, error: UserError) -> Json:
-    path = request.url.path
+def _body(path: str, error: UserError) -> Json:
     if path.startswith("/v1/messages"):
         return anthropic_replies.error_body(error)
     is_openai = path.startswith("/v1/")

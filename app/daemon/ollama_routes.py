@@ -15,7 +15,7 @@ from app.daemon.ollama_requests import (
     to_generates,
 )
 from app.daemon.reply import AnswerReply
-from app.daemon.state import State, read_body, state_of
+from app.daemon.state import read_body, state_of
 from app.daemon.watched_reply import JSONReply
 
 router = APIRouter()
@@ -24,17 +24,19 @@ router = APIRouter()
 @router.post("/api/chat")
 async def chat(request: Request) -> Response:
     """The next message of a conversation."""
-    return await _answer(state_of(request), parse_chat(await read_body(request)), is_chat=True)
+    return await _answer(request, parse_chat(await read_body(request)), is_chat=True)
 
 
 @router.post("/api/generate")
 async def generate(request: Request) -> Response:
     """The continuation of a prompt."""
     parsed = parse_generate(await read_body(request))
-    return await _answer(state_of(request), parsed, is_chat=False)
+    return await _answer(request, parsed, is_chat=False)
 
 
-async def _answer(state: State, asked: TextRequest, *, is_chat: bool) -> Response:
+async def _answer(request: Request, asked: TextRequest, *, is_chat: bool) -> Response:
+    state = state_of(request)
+    caller = state.caller_of(request)
     source = state.catalog.find(asked.model, asked.adapter)
     capabilities = state.catalog.details(source.files).capabilities
     check_capabilities(asked, source.files.name, capabilities)
@@ -44,11 +46,11 @@ async def _answer(state: State, asked: TextRequest, *, is_chat: bool) -> Respons
         await state.pool.unload(source)
         return JSONReply(encoder.loaded("unload"))
     if asked.is_empty:
-        async with state.answering(source, [], asked.keep_alive_s) as answering:
+        async with state.answering(caller, source, [], asked.keep_alive_s) as answering:
             await answering.load()
         return JSONReply(encoder.loaded("load"))
     generates = to_generates(asked, source.files)
     if with_context:
         generates = [replace(each, return_prompt_ids=True) for each in generates]
-    answering = state.answering(source, [*generates], asked.keep_alive_s)
+    answering = state.answering(caller, source, generates, asked.keep_alive_s)
     return AnswerReply(answering, encoder, stream=asked.stream)

@@ -17,12 +17,12 @@ FINGERPRINT = "fp_ollama"
 
 def error_body(error: UserError) -> Json:
     """An error of OpenAI's API."""
-    kinds = {400: "invalid_request_error", 404: "not_found_error"}
+    kinds = {404: "not_found_error", **dict.fromkeys((400, 401, 403), "invalid_request_error")}
     body: Json = {
         "message": error.message,
         "type": kinds.get(error.status, "api_error"),
         "param": None,
-        "code": None,
+        "code": "invalid_api_key" if error.status == 401 else None,
     }
     return {"error": body | ({"hint": error.hint} if error.hint else {})}
 

@@ -14,7 +14,7 @@ from app.daemon.openai_requests import OpenAIRequest, parse_chat_completion, par
 from app.daemon.reply import AnswerReply
 from app.daemon.responses_replies import ResponseEncoder
 from app.daemon.responses_requests import parse_response_request
-from app.daemon.state import State, read_body, state_of
+from app.daemon.state import read_body, state_of
 from app.daemon.watched_reply import JSONReply
 from app.protocol import Generate
 from models.errors import NotFound
@@ -28,13 +28,13 @@ router = APIRouter()
 async def chat_completions(request: Request) -> Response:
     """The next message of a conversation."""
     asked = parse_chat_completion(await read_body(request))
-    return _answer(state_of(request), asked, is_chat=True)
+    return _answer(request, asked, is_chat=True)
 
 
 @router.post("/v1/completions")
 async def completions(request: Request) -> Response:
     """The continuation of one or several prompts."""
-    return _answer(state_of(request), parse_completion(await read_body(request)), is_chat=False)
+    return _answer(request, parse_completion(await read_body(request)), is_chat=False)
 
 
 @router.post("/v1/responses")
@@ -46,7 +46,8 @@ async def responses(request: Request) -> Response:
     capabilities = state.catalog.details(source.files).capabilities
     asked = relax_thinking(asked, capabilities)
     check_capabilities(asked, source.files.name, capabilities)
-    answering = state.answering(source, [*to_generates(asked, source.files)], None)
+    caller = state.caller_of(request)
+    answering = state.answering(caller, source, to_generates(asked, source.files))
     return AnswerReply(answering, ResponseEncoder(asked), stream=asked.stream)
 
 
@@ -71,8 +72,8 @@ def _model(manifest: Manifest) -> Json:
     return {"id": manifest.name, "object": "model", "created": created, "owned_by": "library"}
 
 
-def _answer(state: State, asked: OpenAIRequest, *, is_chat: bool) -> Response:
-    first = asked.first
+def _answer(request: Request, asked: OpenAIRequest, *, is_chat: bool) -> Response:
+    state, first = state_of(request), asked.first
     source = state.catalog.find(first.model, first.adapter)
     capabilities = state.catalog.details(source.files).capabilities
     texts = [relax_thinking(text, capabilities) for text in asked.texts]
@@ -93,7 +94,7 @@ def _answer(state: State, asked: OpenAIRequest, *, is_chat: bool) -> Response:
             echoes=echoes,
             only_prompt=asked.only_prompt,
         )
-    answering = state.answering(source, [*generates], first.keep_alive_s)
+    answering = state.answering(state.caller_of(request), source, generates, first.keep_alive_s)
     return AnswerReply(answering, encoder, stream=first.stream)
 
 

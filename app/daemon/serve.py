@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from app.client import DaemonClient
 from app.daemon.addresses import is_loopback
-from app.locations import library_dir
+from app.keys import read_keys
+from app.locations import keys_file, library_dir
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, UserError
 from models.store import Library
@@ -41,16 +42,16 @@ def serve(
     is wrong as `{"error": …, "kind": …, "hint": …, "status": …}`.
 
     Raises:
-        InvalidInput: an address that others can reach, without `allow_remote`.
+        InvalidInput: an address that others can reach, without a key or `allow_remote`.
         Busy: the port is taken.
         NotFound: `preload` names no model.
     """
     _start_log(settings)
     host, port = ("127.0.0.1", 0) if private else settings.address
-    if not is_loopback(host) and not allow_remote:
+    if not (is_loopback(host) or allow_remote or read_keys(keys_file(settings.home))):
         raise InvalidInput(
-            f"{host} can be reached from other machines, and there is no password",
-            hint="use 127.0.0.1, or add --allow-remote if that is what you want",
+            f"{host} can be reached from other machines, and no key is asked of them",
+            hint="`localllm key add NAME` makes a key; --allow-remote lets everybody in",
         )
     library = Library(library_dir(settings.home))
     try:

@@ -120,6 +120,7 @@ class FakeWorker:
             emit(protocol.Failed.of(error, message.id))
             return
         note(f"generate {len(message.resumed_token_ids)}")
+        note(f"for {message.client} priority {message.priority}")
         ids = [1, 2, 3] if message.return_prompt_ids else []
         emit(protocol.Started(message.id, 11, ids))
         self.talks[message.id] = talk
