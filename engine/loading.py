@@ -10,6 +10,8 @@ import mlx.nn as nn
 
 from engine.block_pool import BlockPool
 from engine.disk_cache import DiskCache
+from engine.draft_loading import cache_token_bytes, make_draft_model
+from engine.draft_model import DraftModel
 from engine.engine import Engine
 from engine.kernels import StoredMatrix, check_metal_kernels, replaced_kernels
 from engine.kv_cache import KVCache, layer_windows, probe_layers
@@ -50,6 +52,8 @@ class EngineOptions:
     max_running: int = 64
     max_draft_tokens: int = 16
     """0 turns speculation off."""
+    draft: ModelFiles | None = None
+    """A smaller model with the same tokens that drafts for this one."""
     num_threads: int | None = None
     adapter: Path | None = None
     prefix_directory: Path | None = None
@@ -115,6 +119,7 @@ def load_model(
     if options.num_threads is not None:
         backend.set_num_threads(options.num_threads)
     loaded = load_network(files, options.adapter, options.kernel_checks)
+    draft = None if options.draft is None else load_network(options.draft)
     observe(loaded.network)
     fuse(loaded.network)
     loaded.network.eval()
@@ -122,8 +127,9 @@ def load_model(
     context = min(_wanted_context(options), trained)
     shapes = probe_layers(loaded.network)
     num_blocks = num_pool_blocks(
-        weight_bytes=loaded.weights.num_bytes,
-        token_bytes=sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes),
+        weight_bytes=loaded.weights.num_bytes + (draft.weights.num_bytes if draft else 0),
+        token_bytes=sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes)
+        + (cache_token_bytes(draft) if draft else 0),
         context_tokens=context,
         kv_cache_bytes=options.kv_cache_bytes,
     )
@@ -149,7 +155,8 @@ def load_model(
         replaced_kernels=tuple(replaced_kernels()),
     )
     disk_cache = _open_disk_cache(files, options)
-    engine = _make_engine(loaded, cache, num_blocks, limits, disk_cache)
+    drafter = None if draft is None else make_draft_model(draft, loaded, num_blocks, limits)
+    engine = _make_engine(loaded, cache, num_blocks, limits, disk_cache, drafter)
     return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine)
 
 
@@ -184,6 +191,7 @@ def _make_engine(
     num_blocks: int,
     limits: SchedulerLimits,
     disk_cache: DiskCache | None,
+    drafter: DraftModel | None,
 ) -> Engine:
     vocabulary = None
 
@@ -202,6 +210,7 @@ def _make_engine(
         num_logits=int(loaded.config.get("vocab_size") or loaded.tokenizer.vocab_size),
         make_matcher=make_matcher,
         disk_cache=disk_cache,
+        drafter=drafter,
     )
 
 
