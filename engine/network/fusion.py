@@ -11,8 +11,8 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from engine.network.layers import JointLinear, JointProducts, QuantizedLinear
-from engine.network.rotation import Rotation, Turned, remember
 from engine.network.placing import find_module
+from engine.network.rotation import Rotation, Turned, remember
 from metal_kernels.joint_matmul import can_join
 from metal_kernels.rms_norm import rms_norm
 from metal_kernels.rope import rope

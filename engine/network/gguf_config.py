@@ -1,12 +1,12 @@
 """A GGUF file's metadata as the configuration that mlx-lm's network classes are built from."""
 
-from engine.network.architectures import dense
+from engine.network.architectures import deepseek, dense, experts
 from engine.network.architectures.common import Config, Family
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
 from models.gguf import GGUFFile
 
-FAMILIES: dict[str, Family] = {**dense.FAMILIES}
+FAMILIES: dict[str, Family] = {**dense.FAMILIES, **experts.FAMILIES, **deepseek.FAMILIES}
 
 
 def config_from_gguf(file: GGUFFile) -> Config:

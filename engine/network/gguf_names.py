@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.network.gguf_values import Metadata
-from models.errors import InvalidModelFile
+from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
 
 _TOP = {
@@ -30,6 +30,22 @@ _LAYER = {
     "ffn_down": "mlp.down_proj",
 }
 _NOT_WEIGHTS = frozenset({"rope_freqs.weight", "rope_factors_long.weight"})
+_WHOLE_PARAMETERS = {
+    "attn_sinks.weight": "self_attn.sinks",
+    "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
+}
+"""Tensors that are parameters without a layer around them."""
+
+
+def _experts(router: str, experts: str, shared: str = "") -> dict[str, str]:
+    """Where the parts of a mixture of experts go."""
+    parts = ("gate", "up", "down")
+    names = {f"ffn_{part}_exps": f"{experts}.{part}_proj" for part in parts}
+    if shared:
+        names |= {f"ffn_{part}_shexp": f"{shared}.{part}_proj" for part in parts}
+    return names | {"ffn_gate_inp": router}
+
+
 _OWN_NAMES = {
     "gemma3": {
         "post_attention_norm": "post_attention_layernorm",
@@ -40,6 +56,25 @@ _OWN_NAMES = {
         "post_attention_norm": "post_attention_layernorm",
         "post_ffw_norm": "post_feedforward_layernorm",
     },
+    "deepseek2": _experts("mlp.gate", "mlp.switch_mlp", "mlp.shared_experts")
+    | {
+        "attn_q_a": "self_attn.q_a_proj",
+        "attn_q_a_norm": "self_attn.q_a_layernorm",
+        "attn_q_b": "self_attn.q_b_proj",
+        "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa",
+        "attn_kv_a_norm": "self_attn.kv_a_layernorm",
+        "attn_kv_b": "self_attn.kv_b_proj",
+        "attn_k_b": "self_attn.embed_q",
+        "attn_v_b": "self_attn.unembed_out",
+    },
+    "gpt-oss": _experts("mlp.router", "mlp.experts")
+    | {"post_attention_norm": "post_attention_layernorm"},
+    "granitemoe": _experts("block_sparse_moe.router.layer", "block_sparse_moe.switch_mlp"),
+    "llama": _experts("block_sparse_moe.gate", "block_sparse_moe.switch_mlp"),
+    "olmoe": _experts("mlp.gate", "mlp.switch_mlp"),
+    "qwen2moe": _experts("mlp.gate", "mlp.switch_mlp", "mlp.shared_expert")
+    | {"ffn_gate_inp_shexp": "mlp.shared_expert_gate"},
+    "qwen3moe": _experts("mlp.gate", "mlp.switch_mlp"),
     "phi3": {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
     "starcoder2": {"ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"},
 }
@@ -48,10 +83,11 @@ _OWN_NAMES = {
 _NORMS_PLUS_ONE = frozenset({"gemma", "gemma3"})
 """Architectures whose converter added the one that the network adds itself."""
 
-_INTERLEAVED = frozenset({"granite", "llama", "smollm3"})
+_INTERLEAVED = frozenset({"granite", "granitemoe", "llama", "smollm3"})
 """Architectures whose query and key rows the converter put into pairs for rotation."""
 
 _LAYER_NAME = re.compile(r"blk\.(\d+)\.(.+)")
+_LAYER_PATH = re.compile(r"model\.layers\.(\d+)\.(.+)")
 
 
 @dataclass(frozen=True)
@@ -73,20 +109,50 @@ def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
         InvalidModelFile: the file has a tensor the architecture does not.
     """
     architecture = Metadata(file.metadata).architecture
-    places = {}
-    for name in file.tensors:
-        if name in _NOT_WEIGHTS:
-            continue
-        path = _path(name, architecture)
-        is_shifted = architecture in _NORMS_PLUS_ONE and name.endswith("norm.weight")
-        order = _row_order(path, config, architecture)
-        places[name] = Place(path, order, offset=-1.0 if is_shifted else 0.0)
-    return places
+    return {
+        name: find_place(name, architecture, config)
+        for name in file.tensors
+        if name not in _NOT_WEIGHTS
+    }
+
+
+def find_place(name: str, architecture: str, config: Mapping[str, Any]) -> Place:
+    """The place of the tensor `name`.
+
+    Raises:
+        InvalidModelFile: the architecture has no such tensor.
+    """
+    path = _path(name, architecture)
+    is_shifted = architecture in _NORMS_PLUS_ONE and name.endswith("norm.weight")
+    order = _row_order(path, config, architecture)
+    return Place(path, order, offset=-1.0 if is_shifted else 0.0)
+
+
+def tensor_name(path: str, architecture: str) -> str:
+    """The tensor that becomes the parameter at `path`: the way back of `find_place`.
+
+    Raises:
+        Unsupported: GGUF has no name for it.
+    """
+    match = _LAYER_PATH.fullmatch(path)
+    module, _, kind = (match[2] if match else path).rpartition(".")
+    names = {place: name for name, place in _TOP.items()}
+    if match:
+        listed = [*_LAYER.items(), *_OWN_NAMES.get(architecture, {}).items()]
+        names = {place: name for name, place in listed}
+        whole = {place: name for name, place in _WHOLE_PARAMETERS.items()}
+        if match[2] in whole:
+            return f"blk.{match[1]}.{whole[match[2]]}"
+    if module not in names or kind not in ("weight", "bias"):
+        raise Unsupported(f"GGUF has no name for {path!r} in a {architecture} model")
+    return f"blk.{match[1]}.{names[module]}.{kind}" if match else f"{names[module]}.{kind}"
 
 
 def _path(name: str, architecture: str) -> str:
     stem, _, kind = name.rpartition(".")
     match = _LAYER_NAME.fullmatch(stem)
+    if match and f"{match[2]}.{kind}" in _WHOLE_PARAMETERS:
+        return f"model.layers.{int(match[1])}.{_WHOLE_PARAMETERS[f'{match[2]}.{kind}']}"
     names = _LAYER | _OWN_NAMES.get(architecture, {})
     path = names.get(match[2]) if match else _TOP.get(stem)
     if path is None or kind not in ("weight", "bias"):

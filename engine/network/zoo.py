@@ -16,10 +16,19 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from engine.kv_cache import LayerCache
+from engine.network.attention import attention
+from engine.network.latent_attention import use_latent_attention
+from engine.network.yarn import unround_ramps
 from models.errors import Unsupported
 
 RENAMED_FAMILIES = {"mistral": "llama"}
 """Families that mlx-lm serves with another's classes."""
+
+LATENT_FAMILIES = {"deepseek_v2", "deepseek_v3"}
+"""Families whose attention keeps one latent for all heads."""
+
+UNSCALED_FAMILIES = {"mixtral", "qwen2_moe"}
+"""Families that ignore how positions are to be stretched, or refuse to hear of it."""
 
 NOT_FAMILIES = {"activations", "base", "cache", "rope_utils", "ssm", "switch_layers"}
 """Modules of the zoo that hold parts, not a network."""
@@ -58,9 +67,32 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         ) from error
     if hasattr(module, "scaled_dot_product_attention"):
         module.scaled_dot_product_attention = attention
-    network = cast(nn.Module, module.Model(module.ModelArgs.from_dict(config)))
+    network = cast(nn.Module, module.Model(module.ModelArgs.from_dict(_as_family(config, family))))
+    if family in LATENT_FAMILIES:
+        use_latent_attention(network, config, _zoo)
+    elif family in UNSCALED_FAMILIES and config.get("rope_scaling"):
+        _scale_positions(network, config)
+    unround_ramps(network, config)
     _sample_rows_only(network)
     return network
+
+
+def _as_family(config: Mapping[str, Any], family: str) -> dict[str, Any]:
+    """The config with what this family cannot take made harmless."""
+    if family in UNSCALED_FAMILIES:
+        return {**config, "rope_scaling": None}
+    if family in LATENT_FAMILIES and not config.get("rope_scaling"):
+        return {**config, "rope_scaling": {"factor": 1.0} if family == "deepseek_v2" else None}
+    return dict(config)
+
+
+def _scale_positions(network: nn.Module, config: Mapping[str, Any]) -> None:
+    for layer in network.layers:
+        own = layer.self_attn.rope
+        layer.self_attn.rope = _zoo("rope_utils").initialize_rope(
+            own.dims, own.base, own.traditional, config["rope_scaling"],
+            config["max_position_embeddings"],
+        )  # fmt: skip
 
 
 def known_families() -> list[str]:
@@ -68,23 +100,6 @@ def known_families() -> list[str]:
     _zoo("base")
     found = pkgutil.iter_modules(sys.modules["mlx_lm.models"].__path__)
     return sorted({module.name for module in found} - NOT_FAMILIES)
-
-
-def attention(
-    queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
-    cache: object,
-    scale: float,
-    mask: mx.array | str | None,
-    sinks: mx.array | None = None,
-) -> mx.array:
-    """Takes the place of mlx-lm's function of that name: paged where the cache is."""
-    if isinstance(cache, LayerCache):
-        return cache.attend(queries, scale, sinks)
-    return mx.fast.scaled_dot_product_attention(
-        queries, keys, values, scale=scale, mask=mask, sinks=sinks
-    )
 
 
 def _sample_rows_only(network: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Architectures whose feed-forward layers are all dense."""
 
 from engine.network.architectures.common import Config, Family, common_config
+from engine.network.architectures.experts import granite_scales, mixtral_config
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
 from models.gguf import GGUFFile
@@ -8,7 +9,7 @@ from models.gguf import GGUFFile
 
 def _llama(file: GGUFFile, metadata: Metadata) -> Config:
     if metadata.integer(".expert_count", 0):
-        raise Unsupported("a llama file with experts (Mixtral) is not supported yet")
+        return mixtral_config(file, metadata)
     config = common_config(file, metadata, "llama")
     config["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
     config["mlp_bias"] = "blk.0.ffn_gate.bias" in file.tensors
@@ -50,12 +51,7 @@ def _phi3(file: GGUFFile, metadata: Metadata) -> Config:
 
 def _granite(file: GGUFFile, metadata: Metadata) -> Config:
     config = _llama(file, metadata) | {"model_type": "granite"}
-    per_head = config["hidden_size"] // config["num_attention_heads"]
-    config["attention_multiplier"] = metadata.number(".attention.scale", per_head**-0.5)
-    config["embedding_multiplier"] = metadata.number(".embedding_scale", 1.0)
-    config["residual_multiplier"] = metadata.number(".residual_scale", 1.0)
-    config["logits_scaling"] = metadata.number(".logit_scale", 1.0)
-    return config
+    return config | granite_scales(config, metadata)
 
 
 def _smollm3(file: GGUFFile, metadata: Metadata) -> Config:

@@ -90,9 +90,10 @@ def test_unknown_rope_scaling_is_refused(tmp_path: Path) -> None:
         config_from_gguf(read(tmp_path, {"rope.scaling.type": "spiral"}))
 
 
-def test_experts_in_a_llama_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="experts"):
-        config_from_gguf(read(tmp_path, {"expert_count": 8}))
+def test_a_llama_file_with_experts_is_a_mixtral(tmp_path: Path) -> None:
+    config = config_from_gguf(read(tmp_path, {"expert_count": 8, "expert_used_count": 2}))
+    assert config["model_type"] == "mixtral"
+    assert (config["num_local_experts"], config["num_experts_per_tok"]) == (8, 2)
 
 
 def test_one_head_count_for_each_layer_counts_where_all_are_equal(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""Tiny models with mixtures of experts, for make_architecture_models.py."""
+
+from typing import Any
+
+EXPERTS: dict[str, Any] = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+LOCAL: dict[str, Any] = {
+    "num_local_experts": 5,
+    "num_experts_per_tok": 2,
+    "intermediate_size": 32,
+}
+LATENT: dict[str, Any] = {
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 4,
+    "q_lora_rank": 24,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 16,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 2,
+    "moe_intermediate_size": 16,
+    "first_k_dense_replace": 1,
+}
+DEEPSEEK_YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 32,
+    "beta_fast": 32,
+    "beta_slow": 1,
+    "mscale": 0.707,
+    "mscale_all_dim": 0.707,
+}
+GPT_OSS_YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 150_000.0,
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "mixtral": ("Mixtral", LOCAL | {"sliding_window": None}),
+    "qwen2moe": (
+        "Qwen2Moe",
+        EXPERTS | {"shared_expert_intermediate_size": 48, "norm_topk_prob": False},
+    ),
+    "qwen3moe": ("Qwen3Moe", EXPERTS | {"head_dim": 16, "norm_topk_prob": True}),
+    "olmoe": (
+        "Olmoe",
+        {
+            "num_experts": 5,
+            "num_experts_per_tok": 2,
+            "intermediate_size": 32,
+            "norm_topk_prob": False,
+            "num_key_value_heads": 4,
+        },
+    ),
+    "granitemoe": (
+        "GraniteMoe",
+        {
+            **LOCAL,
+            "embedding_multiplier": 3.0,
+            "logits_scaling": 2.0,
+            "residual_multiplier": 0.7,
+            "attention_multiplier": 0.2,
+        },
+    ),
+    "gpt-oss": (
+        "GptOss",
+        {
+            **LOCAL,
+            "head_dim": 16,
+            "sliding_window": 8,
+            "num_hidden_layers": 3,
+            "rope_parameters": GPT_OSS_YARN,
+        },
+    ),
+    "deepseek2": ("DeepseekV2", LATENT | {"topk_method": "greedy", "routed_scaling_factor": 1.5}),
+    "deepseek2-lite-yarn": (
+        "DeepseekV2",
+        LATENT | {"topk_method": "greedy", "q_lora_rank": None, "rope_parameters": DEEPSEEK_YARN},
+    ),
+    "deepseek3": (
+        "DeepseekV3",
+        LATENT
+        | {
+            "scoring_func": "sigmoid",
+            "n_group": 4,
+            "topk_group": 2,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 2.5,
+            "rope_parameters": DEEPSEEK_YARN,
+        },
+    ),
+}
