@@ -10,7 +10,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
@@ -41,17 +41,22 @@ class Shape:
     vocab: int = 128_256
     context: int = 131_072
     tied: bool = False
+    experts: int = 0
+    """More than 0: every feed-forward layer is a mixture of so many."""
+    experts_used: int = 2
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One matrix or norm to be made; `deviation` is that of its weights (0: all ones)."""
+    """One matrix, norm or stack to be made; `deviation` is that of its weights (0: all ones)."""
 
     name: str
     rows: int
     columns: int
     quantization: str
     deviation: float
+    matrices: int = 0
+    """Of a stack; 0: not one."""
 
 
 def list_tensors(shape: Shape, quantization: str) -> Iterator[Tensor]:
@@ -83,9 +88,22 @@ def list_tensors(shape: Shape, quantization: str) -> Iterator[Tensor]:
         yield matrix(f"{block}.attn_v", shape.kv_heads * shape.head_size, width, better)
         yield matrix(f"{block}.attn_output", width, shape.heads * shape.head_size, False, small)
         yield norm(f"{block}.ffn_norm")
-        yield matrix(f"{block}.ffn_gate", shape.ffn, width, False)
-        yield matrix(f"{block}.ffn_up", shape.ffn, width, False)
-        yield matrix(f"{block}.ffn_down", width, shape.ffn, better, small)
+        parts = [
+            matrix(f"{block}.ffn_gate", shape.ffn, width, False),
+            matrix(f"{block}.ffn_up", shape.ffn, width, False),
+            matrix(f"{block}.ffn_down", width, shape.ffn, better, small),
+        ]
+        if shape.experts:
+            router = f"{block}.ffn_gate_inp.weight"
+            yield Tensor(router, shape.experts, width, "F32", 2 / math.sqrt(width))
+        yield from (_stacked(part, shape.experts) for part in parts)
+
+
+def _stacked(part: Tensor, num_experts: int) -> Tensor:
+    if not num_experts:
+        return part
+    name = part.name.replace(".weight", "_exps.weight")
+    return replace(part, name=name, matrices=num_experts)
 
 
 def _gets_more_bits(layer: int, num_layers: int) -> bool:
@@ -97,15 +115,17 @@ def _gets_more_bits(layer: int, num_layers: int) -> bool:
 
 def make_blocks(tensor: Tensor, random: np.random.Generator) -> np.ndarray:
     """Random blocks of the tensor, uint8 [rows, bytes of a row], or float32 for a norm."""
-    count = tensor.rows * tensor.columns // _BLOCK_SIZE[tensor.quantization]
-    if tensor.quantization == "F32":
+    rows = tensor.rows * max(tensor.matrices, 1)
+    count = rows * tensor.columns // _BLOCK_SIZE[tensor.quantization]
+    if tensor.deviation == 0:
         return np.ones(tensor.columns, np.float32)
-    if tensor.quantization == "F16":
-        values = random.standard_normal((tensor.rows, tensor.columns), np.float32)
-        return (values * np.float32(tensor.deviation)).astype(np.float16)
+    if tensor.quantization in ("F16", "F32"):
+        values = random.standard_normal((rows, tensor.columns), np.float32)
+        dtype = np.float16 if tensor.quantization == "F16" else np.float32
+        return (values * np.float32(tensor.deviation)).astype(dtype)
     makers = {"Q4_K": _q4_k_blocks, "Q6_K": _q6_k_blocks, "Q8_0": _q8_0_blocks}
     blocks = makers[tensor.quantization](count, tensor.deviation, random)
-    return blocks.reshape(tensor.rows, -1)
+    return blocks.reshape(rows, -1)
 
 
 def _random_bytes(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
@@ -184,6 +204,9 @@ def write_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.ffn)
+    if shape.experts:
+        writer.add_expert_count(shape.experts)
+        writer.add_expert_used_count(shape.experts_used)
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_key_length(shape.head_size)
@@ -213,13 +236,15 @@ def write_model(path: Path, shape: Shape, quantization: str, seed: int) -> int:
         kind = gguf.GGMLQuantizationType[tensor.quantization]
         row_bytes = tensor.columns // _BLOCK_SIZE[tensor.quantization]
         row_bytes *= _BLOCK_BYTES[tensor.quantization]
-        num_bytes = tensor.rows * row_bytes
+        stack = (tensor.matrices,) if tensor.matrices else ()
+        num_bytes = math.prod((*stack, tensor.rows, row_bytes))
         if tensor.quantization in ("F16", "F32"):
             dtype = np.float16 if tensor.quantization == "F16" else np.float32
-            dims = (tensor.columns,) if tensor.deviation == 0 else (tensor.rows, tensor.columns)
+            matrix = (*stack, tensor.rows, tensor.columns)
+            dims = (tensor.columns,) if tensor.deviation == 0 else matrix
             writer.add_tensor_info(tensor.name, dims, np.dtype(dtype), num_bytes)
         else:
-            dims = (tensor.rows, row_bytes)
+            dims = (*stack, tensor.rows, row_bytes)
             writer.add_tensor_info(tensor.name, dims, np.dtype(np.uint8), num_bytes, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -237,7 +262,18 @@ def main() -> None:
     """Read the options and write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     defaults = Shape()
-    for name in ("layers", "width", "ffn", "heads", "kv_heads", "head_size", "vocab", "context"):
+    for name in (
+        "layers",
+        "width",
+        "ffn",
+        "heads",
+        "kv_heads",
+        "head_size",
+        "vocab",
+        "context",
+        "experts",
+        "experts_used",
+    ):
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=int, default=getattr(defaults, name))
     parser.add_argument("--tied", action="store_true", help="the output is the embedding")
