@@ -8,7 +8,7 @@ import pytest
 
 from app.cli.root import COMMANDS, root
 from engine.text.chat_template import ChatTemplate
-from scripts.pocket.dialogue import Dialogue, share
+from scripts.pocket.dialogue import Dialogue, Split, share
 from scripts.pocket.help_intents import INTENTS, Intent
 from scripts.pocket.mix import SKILLS, held_out_set
 from scripts.pocket.scoring import is_right
@@ -23,11 +23,12 @@ from scripts.pocket.skills import (
     unknown,
 )
 from scripts.pocket.skills.talk import TALK
-from scripts.pocket.skills.tool_kinds import KINDS
+from scripts.pocket.skills.tool_kinds import KINDS, KINDS_OF
 from scripts.pocket.skills.wording import normal
 from scripts.pocket.template import TEMPLATE, render_prompt
 
 NAMES = sorted(SKILLS)
+SPLITS: tuple[Split, ...] = ("train", "held_out")
 COMMAND = re.compile(r"localllm ([a-z]+)([^`\n]*)")
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
@@ -74,7 +75,7 @@ def phrasings() -> list[tuple[str, ...]]:
     lists += [questions for questions, _ in TALK]
     lists += [t for topic in memory.TOPICS.values() for t in (topic.tell, topic.ask)]
     lists += [rule.phrasings for rule in style.RULES.values()] + [style.ONE_WORD]
-    lists += [kind.requests for kind in KINDS] + [tuple(x) for x in extraction.DOMAINS.values()]
+    lists += [tuple(x) for x in extraction.DOMAINS.values()]
     lists += [unknown.QUESTIONS]
     return lists
 
@@ -86,6 +87,14 @@ def test_no_phrasing_stands_in_both_shares_in_another_spelling() -> None:
             for split in ("train", "held_out")
         ]
         assert not shares[0] & shares[1], shares[0] & shares[1]
+
+
+def test_a_held_out_kind_of_tool_shares_no_request_with_a_trained_one() -> None:
+    trained, held_out = (
+        {text.lower() for kind in KINDS_OF[split] for text in kind.requests} for split in SPLITS
+    )
+    assert len(KINDS_OF["train"]) + len(KINDS_OF["held_out"]) == len(KINDS) >= 120
+    assert not trained & held_out
 
 
 @pytest.mark.parametrize("thinking", [False, True])

@@ -70,7 +70,12 @@ def person(rng: random.Random, split: Split) -> str:
 
 
 def integer(low: int, high: int) -> Make:
+    """Whole numbers; those of a short range are in both shares."""
+
     def made(rng: random.Random, split: Split) -> Value:
+        if high - low < 100:
+            drawn = rng.randint(low, high)
+            return Value(str(drawn), drawn)
         text = words.number(rng, split, low, high)
         return Value(text, int(text))
 
@@ -107,9 +112,9 @@ def price(rng: random.Random, split: Split) -> Value:
 def measure(*units: str) -> Make:
     """A number with one of the units; JSON has the number."""
 
-    def made(rng: random.Random, split: Split) -> Value:
+    def made(rng: random.Random, _: Split) -> Value:
         unit = rng.choice(units)
-        text = words.number(rng, split, 1, UNITS[unit])
+        text = str(rng.randint(1, UNITS[unit]))
         return Value(f"{text} {unit}", int(text))
 
     return made
