@@ -22,7 +22,6 @@ from scripts.pocket.skills import (
     style,
     unknown,
 )
-from scripts.pocket.skills.talk import TALK
 from scripts.pocket.skills.tool_kinds import KINDS, KINDS_OF
 from scripts.pocket.skills.wording import normal
 from scripts.pocket.template import TEMPLATE, render_prompt
@@ -72,7 +71,6 @@ def phrasings() -> list[tuple[str, ...]]:
         arithmetic.ASK,
         style.MARKS,
     ]
-    lists += [questions for questions, _ in TALK]
     lists += [t for topic in memory.TOPICS.values() for t in (topic.tell, topic.ask)]
     lists += [rule.phrasings for rule in style.RULES.values()] + [style.ONE_WORD]
     lists += [tuple(x) for x in extraction.DOMAINS.values()]
