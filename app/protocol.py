@@ -124,6 +124,8 @@ class Started:
     num_dropped_tokens: int = 0
 
 
+    replaced_kernels: Sequence[str] = ()
+    """Metal kernels that failed their check on this machine, and how."""
 @dataclass(frozen=True)
 class Progress:
     """So many of the prompt's tokens are computed."""

@@ -137,7 +137,7 @@ class Settings:
         return self.address[1]
 
 
-READ_ELSEWHERE = frozenset({"LOCALLLM_BACKEND", "LOCALLLM_CPU_ISA"})
+READ_ELSEWHERE = frozenset({"LOCALLLM_BACKEND", "LOCALLLM_CPU_ISA", "LOCALLLM_METAL_TUNING"})
 """Variables that other packages read for themselves."""
 
 

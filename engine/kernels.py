@@ -1,7 +1,8 @@
 """Which kernels the engine runs on here, and whether they may be trusted."""
 
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ from engine.network.fusion import SIBLINGS
 from engine.network.precision import CACHE_DTYPE, activation_dtype
 from metal_kernels import backend
 from metal_kernels.backend import BackendDescription
-from models.errors import InvalidInput
+from models.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     from metal_kernels.metal.check_cases import Product
@@ -94,6 +95,35 @@ def launched_products(matrices: Mapping[str, StoredMatrix]) -> "frozenset[Produc
 def tuning_file(results_path: Path) -> Path:
     """Where `doctor --tune` keeps what it measured: beside the results of the checks."""
     return results_path.with_name("tuning.json")
+
+
+def tune_metal_kernels(
+    results_path: Path, report: Callable[[dict[str, int], float], object]
+) -> dict[str, int]:
+    """Measure the layouts of the Metal kernels and keep the fastest beside `results_path`.
+
+    They hold for models that are loaded from then on. `report` is told each candidate and its
+    seconds.
+
+    Raises:
+        Unsupported: other kernels run here.
+        InvalidInput: LOCALLLM_METAL_TUNING would hide what is measured.
+    """
+    from metal_kernels.metal import self_check, tuner, tuning
+
+    if (found := describe_kernels().backend) != "metal":
+        raise Unsupported(
+            f"there is nothing to tune: the kernels here are {found!r}",
+            hint="Metal kernels run on Apple GPUs",
+        )
+    if os.environ.get(tuning.VARIABLE):
+        raise InvalidInput(
+            f"{tuning.VARIABLE} overrides what would be measured",
+            hint=f"unset {tuning.VARIABLE}",
+        )
+    chosen = tuner.tune(tuner.Workload(), tuner.launch_time, lambda found: report(*found))
+    tuning.write_table(tuning_file(results_path), self_check.fingerprint(), chosen)
+    return chosen
 
 
 def replaced_kernels() -> list[str]:

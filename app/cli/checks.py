@@ -12,6 +12,7 @@ from typing import Literal
 import localllm
 from app.cli.arguments import open_library
 from app.cli.output import count
+from app.locations import kernel_checks_file
 from app.settings import Settings
 from app.sizes import format_bytes
 from models.errors import InvalidInput, UserError
@@ -54,9 +55,9 @@ def check_versions(_settings: Settings) -> Check:
     return Check("versions", "ok", found)
 
 
-def check_kernels(_settings: Settings) -> Check:
-    """Which kernels run here."""
-    from engine.kernels import describe_kernels
+def check_kernels(settings: Settings) -> Check:
+    """Which kernels run here, and which failed their check and are done without."""
+    from engine.kernels import describe_kernels, failed_kernel_checks
 
     try:
         kernels = describe_kernels()
@@ -66,6 +67,9 @@ def check_kernels(_settings: Settings) -> Check:
     found += f", {count(kernels.num_threads, 'thread')}"
     if kernels.slow_because:
         return Check("kernels", "slow", f"{found}: {kernels.slow_because}", kernels.hint)
+    if failed := failed_kernel_checks(kernel_checks_file(settings.home)):
+        fix = "an update of MLX, macOS or localllm may mend it: they are then checked again"
+        return Check("kernels", "slow", f"{found}, but for {'; '.join(failed)}", fix)
     return Check("kernels", "ok", found)
 
 

@@ -28,6 +28,9 @@ def ps_command(as_json: bool) -> None:
     else:
         headers = ("NAME", "ID", "SIZE", "CONTEXT", "UNTIL")
         print_table(headers, [_row(model) for model in loaded])
+        for model in loaded:
+            for replaced in model.get("replaced_kernels", ()):
+                click.echo(f"{model['name']}: runs without the kernel {replaced}", err=True)
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:

@@ -144,7 +144,11 @@ class Catalog:
             "size_vram": worker.size_bytes,
             "context_length": worker.ready.context_length,
         }
-        return body | ({"adapter": worker.source.adapter} if worker.source.adapter else {})
+        ours = {
+            "adapter": worker.source.adapter,
+            "replaced_kernels": list(worker.ready.replaced_kernels),
+        }
+        return body | {key: value for key, value in ours.items() if value}
 
 
 def _details(format_name: str, details: Details) -> Json:

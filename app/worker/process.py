@@ -126,6 +126,7 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
     )
     return model, ready
 
+        replaced_kernels=model.info.replaced_kernels,
 
 def _prepare(engine: "WorkerEngine", inbox: Inbox, prepared: Outbox) -> None:
     while True:

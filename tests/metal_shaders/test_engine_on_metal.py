@@ -20,8 +20,8 @@ from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
 from engine.network.placing import place_matrix
 from engine.network.zoo import build_network
-from engine.request import Request, SamplingParams
 from engine.plan import SchedulerLimits
+from engine.request import Request, SamplingParams
 from metal_kernels import quantized, reference
 from models.files import ModelFiles
 from tests.metal_shaders.tracing import graph, trace

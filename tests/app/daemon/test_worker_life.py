@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -110,6 +111,15 @@ def test_keep_alive_of_minus_one_never_expires(daemon) -> None:
     assert model["expires_at"] > "2100"
     assert model["size"] == model["size_vram"] == 3000
     assert model["context_length"] == 4096
+
+
+def test_kernels_that_a_model_does_without_are_listed(daemon) -> None:
+    daemon.post("/api/chat", say("say 1", keep_alive=-1))
+    assert "replaced_kernels" not in daemon.get("/api/ps").json["models"][0]
+    (worker,) = daemon.state.pool.workers
+    worker.ready = replace(worker.ready, replaced_kernels=("kv_write: relative error 2",))
+    (model,) = daemon.get("/api/ps").json["models"]
+    assert model["replaced_kernels"] == ["kv_write: relative error 2"]
 
 
 def test_the_model_used_least_recently_makes_room(start_daemon, plain_file) -> None:
