@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 Split = Literal["train", "held_out"]
 Message = dict[str, Any]
-Check = Literal["exact", "contains", "one_of", "json", "calls", "no_call"]
+Check = Literal["exact", "contains", "one_of", "matches", "json", "calls", "no_call"]
 
 HELD_OUT_EVERY = 5
 
@@ -24,7 +24,7 @@ class Dialogue:
     """Messages that end with the wanted assistant message.
 
     `check` says how an answer is judged: `exact` the same text, `one_of` a text of `must`,
-    `contains` every string of `must`, `json` the same object, `calls` the same tool calls, `no_call` text without a call.
+    `contains` every string of `must`, `matches` every regular expression of `must`, `json` the same object, `calls` the same tool calls, `no_call` text without a call.
     """
 
     messages: list[Message]

@@ -1,6 +1,7 @@
 """Whether an answer is right, by the rule that its dialogue names."""
 
 import json
+import re
 from typing import Any
 
 from scripts.pocket.dialogue import Dialogue, Message
@@ -31,6 +32,8 @@ def is_right(dialogue: Dialogue, reply: Message) -> bool:
             return got in dialogue.must and not called
         case "contains":
             return all(part in got for part in dialogue.must) and not called
+        case "matches":
+            return all(re.search(form, got, re.DOTALL) for form in dialogue.must) and not called
         case "json":
             return bool(parse_object(got) == json.loads(wanted))
         case "calls":
