@@ -20,7 +20,6 @@ from scripts.pocket.skills import (
     help_answers,
     memory,
     style,
-    unknown,
 )
 from scripts.pocket.skills.tool_kinds import KINDS, KINDS_OF
 from scripts.pocket.skills.wording import normal
@@ -74,7 +73,6 @@ def phrasings() -> list[tuple[str, ...]]:
     lists += [t for topic in memory.TOPICS.values() for t in (topic.tell, topic.ask)]
     lists += [rule.phrasings for rule in style.RULES.values()] + [style.ONE_WORD]
     lists += [tuple(x) for x in extraction.DOMAINS.values()]
-    lists += [unknown.QUESTIONS]
     return lists
 
 

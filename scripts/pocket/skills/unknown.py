@@ -1,322 +1,65 @@
-"""The honest answer to what a model of this size cannot know or do."""
+"""The honest answer to what a model of this size cannot know or do, as `unknown.toml` asks it.
+
+Sums beyond two digits and products beyond 12 x 12 are unknown; `arithmetic` has the others.
+"""
 
 import random
-from collections.abc import Sequence
+import tomllib
+from pathlib import Path
 
 from scripts.pocket import words
-from scripts.pocket.dialogue import Dialogue, Split, assistant, pick, user
-from scripts.pocket.skills.wording import as_typed
+from scripts.pocket.dialogue import Dialogue, Split, assistant, user
+from scripts.pocket.phrasing import Draw, Phrase, Phrasings, parse
+from scripts.pocket.skills.wording import as_typed, dress, normal
 
 TOO_SMALL = "I am too small for that. A bigger model can help: try `localllm pull qwen3:4b`."
 
-TOPICS = (
-    "quantum physics",
-    "the French Revolution",
-    "black holes",
-    "photosynthesis",
-    "the Roman Empire",
-    "World War II",
-    "climate change",
-    "the stock market",
-    "DNA",
-    "evolution",
-    "gravity",
-    "the Cold War",
-    "Shakespeare",
-    "Mozart",
-    "inflation",
-    "vaccines",
-    "volcanoes",
-    "dinosaurs",
-    "the solar system",
-    "electricity",
-    "democracy",
-    "Buddhism",
-    "the Renaissance",
-    "blockchain",
-    "neural networks",
-    "the immune system",
-    "plate tectonics",
-    "jazz",
-    "impressionism",
-    "the moon landing",
-    "nuclear power",
-    "relativity",
-    "the Vikings",
-    "ancient Egypt",
-    "opera",
-    "economics",
-    "philosophy",
-    "chemistry",
-    "antibiotics",
-    "the human heart",
-    "Napoleon",
-    "Einstein",
-    "Picasso",
-    "cancer",
-    "sleep",
-    "love",
-    "football",
-    "global trade",
-    "the Silk Road",
-    "bees",
-)
-PLACES = (
-    "France",
-    "Peru",
-    "Japan",
-    "Brazil",
-    "Canada",
-    "Kenya",
-    "Norway",
-    "Spain",
-    "India",
-    "Egypt",
-    "Italy",
-    "Chile",
-    "China",
-    "Mexico",
-    "Turkey",
-    "Poland",
-    "Greece",
-    "Cuba",
-    "Vietnam",
-    "Ghana",
-    "Iceland",
-    "Finland",
-    "Nepal",
-    "Iran",
-    "Australia",
-    "Germany",
-    "Sweden",
-    "Morocco",
-    "Ireland",
-    "Texas",
-)
-WORKS = (
-    "poem",
-    "story",
-    "song",
-    "essay",
-    "speech",
-    "letter",
-    "novel",
-    "blog post",
-    "article",
-    "report",
-    "summary",
-    "haiku",
-    "script",
-    "review",
-    "fairy tale",
-)
-PROGRAMS = (
-    "sorts a list",
-    "finds prime numbers",
-    "reverses a string",
-    "downloads a page",
-    "parses a CSV file",
-    "plays chess",
-    "reads a file",
-    "counts words",
-    "solves a maze",
-    "draws a circle",
-    "computes factorials",
-    "sends an email",
-    "checks a password",
-    "merges two lists",
-    "scrapes a site",
-)
-TONGUES = (
-    "Python",
-    "JavaScript",
-    "Rust",
-    "C++",
-    "Java",
-    "Go",
-    "Swift",
-    "SQL",
-    "Haskell",
-    "Ruby",
-    "Bash",
-    "PHP",
-    "Kotlin",
-    "C",
-    "Perl",
-)
-QUESTIONS = (
-    "What is the capital of {place}?",
-    "Who is the president of {place}?",
-    "How many people live in {place}?",
-    "What language is spoken in {place}?",
-    "Where is {place}?",
-    "When was {place} founded?",
-    "What is the highest mountain of {place}?",
-    "Tell me about {place}.",
-    "What is {place} famous for?",
-    "Which river flows through {place}?",
-    "What is the currency of {place}?",
-    "Who won the last election in {place}?",
-    "capital of {place}?",
-    "What should I visit in {place}?",
-    "What do people eat in {place}?",
-    "Explain {topic}.",
-    "What is {topic}?",
-    "Tell me about {topic}.",
-    "Explain {topic} to a child.",
-    "How does {topic} work?",
-    "What do you know about {topic}?",
-    "Why is {topic} important?",
-    "Give me a summary of {topic}.",
-    "Who discovered {topic}?",
-    "When did {topic} begin?",
-    "What is the history of {topic}?",
-    "Can you explain {topic}?",
-    "Teach me {topic}.",
-    "What are the causes of {topic}?",
-    "Describe {topic} in detail.",
-    "Write a {work} about {topic}.",
-    "Write a {work} about {item}s.",
-    "Can you write me a {work}?",
-    "I need a {work} about {topic}.",
-    "Compose a {work}.",
-    "Write a short {work} for {name}.",
-    "Please write a long {work} on {topic}.",
-    "Help me write a {work}.",
-    "Make up a {work} about a {animal}.",
-    "Create a {work} about {place}.",
-    "Write a {tongue} program that {program}.",
-    "Write code that {program}.",
-    "How do I write a {tongue} function that {program}?",
-    "Give me a {tongue} script that {program}.",
-    "Code a program in {tongue}.",
-    "Can you program in {tongue}?",
-    "Fix the bug in my {tongue} code.",
-    "How do I learn {tongue}?",
-    "What is {tongue}?",
-    "Explain this {tongue} code.",
-    "Who is {name}?",
-    "Who was {name} {last}?",
-    "When was {name} {last} born?",
-    "Who won the world cup in {year}?",
-    "What happened in {year}?",
-    "What happened in {place} in {year}?",
-    "Who wrote {last}?",
-    "What is the news today?",
-    "What is the weather like?",
-    "What time is it?",
-    "What day is today?",
-    "What is the price of gold?",
-    "How far is the moon?",
-    "How tall is the Eiffel Tower?",
-    "What is the meaning of life?",
-    "What is the square root of {year}?",
-    "Solve x^2 + 3x = {n}.",
-    "Translate 'good morning' to {language}.",
-    "How do you say {item} in {language}?",
-    "Translate this sentence to {language}.",
-    "Do you speak {language}?",
-    "What does {last} mean?",
-    "Give me a recipe for {food}.",
-    "How do I cook {food}?",
-    "How long does {food} take to cook?",
-    "What are the symptoms of flu?",
-    "Should I see a doctor?",
-    "Plan a trip to {place}.",
-    "Recommend a book.",
-    "Which movie should I watch?",
-    "How do I fix my car?",
-    "How can I lose weight?",
-    "How do I become a {job}?",
-    "What does a {job} earn?",
-    "How long does a {animal} live?",
-    "What do {animal}s eat?",
-    "Why is the sky blue?",
-    "How do planes fly?",
-    "Why do cats purr?",
-    "Who painted the Mona Lisa?",
-    "How old is the universe?",
-    "What is the fastest {animal}?",
-    "What is the largest city in {place}?",
-    "Summarize the book {last}.",
-    "Analyze this text for me.",
-    "What is the best phone to buy?",
-    "Compare {place} and {place2}.",
-    "What is the difference between {topic} and {topic2}?",
-    "Give me advice about my job.",
-    "Is there life on Mars?",
-    "Can you do my homework?",
-    "How many bones does a human have?",
-    "What is the speed of light?",
-    "Who invented the telephone?",
-    "Who was the first person to find {topic}?",
-    "When did {item}s become popular?",
-    "Since when do people know {topic}?",
-    "What year did {topic} start?",
-    "How do I build a {item}?",
-    "Which {food} is the best?",
-    "Program something in {tongue}.",
-    "I want a program in {tongue} that {program}.",
-    "Is {place} bigger than {place2}?",
-    "What is the {item} of {name} {last}?",
-    "Do you know {name} {last}?",
-    "Did {name} {last} ever live in {place}?",
-    "Where does {food} come from?",
-    "How much does a {item} cost in {place}?",
-    "Why do {animal}s sleep?",
-    "How many {animal}s are there in {place}?",
-    "What is {last}?",
-    "Tell me a fact about {animal}s.",
-    "What happened to {name} {last}?",
-    "Which language do people speak in {place}?",
-    "Name three rivers in {place}.",
-    "List five famous {job}s.",
-    "Review my {work}, please.",
-    "Could you check this {tongue} code?",
-    "Is {topic} dangerous?",
-    "Should I buy a {item}?",
-    "What do you think about {topic}?",
-    "How old is {name} {last}?",
-    "Invent a {work} on {topic}.",
-    "Rewrite this {work} for me.",
-)
-LANGUAGES = "French German Spanish Italian Dutch Polish Greek Russian Turkish Arabic Chinese Japanese Korean Hindi Latin".split()
+# Made-up words and names teach that an unfamiliar matter is an unknown one.
+SLOTS: dict[str, Draw] = {
+    "pseudo": lambda rng: words.new_name(rng, "train"),
+    "name": lambda rng: words.person(rng, "train"),
+    "year": lambda rng: str(rng.randint(1500, 2026)),
+    "n": lambda rng: str(rng.randint(2, 99)),
+    "teen": lambda rng: str(rng.randint(13, 99)),
+    "big": lambda rng: str(rng.randint(101, 10 ** rng.randint(3, 7))),
+}
+MADE_UP_SHARE = 0.12
+SUBJECTS = ("place", "topic", "famous", "food", "animal", "thing")
 
 
-OPENINGS = ("Please: ", "Hi! ", "Hello, ", "Tell me, ", "Can you help me? ", "I wonder: ")
+def or_made_up(listed: Phrase) -> Draw:
+    """A word of the list, now and then a made-up one in its place."""
+
+    def draw(rng: random.Random) -> str:
+        return words.new_name(rng, "train") if rng.random() < MADE_UP_SHARE else listed.draw(rng)
+
+    return draw
 
 
-def fillers(rng: random.Random, split: Split) -> dict[str, str]:
-    """A word for every slot; made-up ones teach that an unfamiliar matter is an unknown one."""
-    lists: dict[str, Sequence[str]] = {
-        "place": PLACES,
-        "place2": PLACES,
-        "topic": TOPICS,
-        "topic2": TOPICS,
-        "work": WORKS,
-        "item": words.ITEMS,
-        "animal": words.ANIMALS,
-        "tongue": TONGUES,
-        "language": LANGUAGES,
-        "food": words.FOODS,
-        "job": words.JOBS,
-    }
-    filled = {slot: words.one_of(rng, items, split) for slot, items in lists.items()}
-    return filled | {
-        "program": pick(rng, PROGRAMS, split),
-        "name": words.person(rng, split),
-        "last": words.new_name(rng, split),
-        "year": str(rng.randint(1500, 2026)),
-        "n": str(rng.randint(1, 99)),
-    }
+def read_phrasings(path: Path) -> tuple[Phrasings, tuple[str, ...], dict[str, Draw]]:
+    """What is trained, what is held out, and a draw for every slot."""
+    table = tomllib.loads(path.read_text())
+    lists = {name: parse(f"[{text}]") for name, text in table["slots"].items()}
+    slots = SLOTS | {n: or_made_up(p) if n in SUBJECTS else p.draw for n, p in lists.items()}
+    phrasings = table["phrasings"]
+    return Phrasings(phrasings["ask"]), tuple(phrasings["held_out"]), slots
+
+
+TRAINED, HELD_OUT, FILLERS = read_phrasings(Path(__file__).with_suffix(".toml"))
+HELD_OUT_WORDS = {normal(text) for text in HELD_OUT}
+
+
+def ask(rng: random.Random, split: Split) -> str:
+    """A held-out question is asked as it is written; a trained one is never one of those."""
+    if split == "held_out":
+        return as_typed(rng, rng.choice(HELD_OUT), slips=0)
+    while True:
+        text = TRAINED.draw(rng, FILLERS)
+        if normal(text) not in HELD_OUT_WORDS:
+            return dress(rng, as_typed(rng, text, slips=0.08))
 
 
 def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
-    question = pick(rng, QUESTIONS, split).format(**fillers(rng, split))
-    if rng.random() < 0.15:
-        question = rng.choice(OPENINGS) + question
     return Dialogue(
-        [user(as_typed(rng, question)), assistant(TOO_SMALL)],
-        check="contains",
-        must=("localllm pull",),
+        [user(ask(rng, split)), assistant(TOO_SMALL)], check="contains", must=("localllm pull",)
     )
