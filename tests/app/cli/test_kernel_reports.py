@@ -8,11 +8,14 @@ from app.cli.daemon import ps_command
 from app.client import DaemonClient
 from app.settings import Settings
 from engine import kernels
+from metal_kernels.backend import BackendDescription
 
 FAILED = "kv_write (1 tokens): relative error 2"
 
 
 def test_doctor_names_the_kernels_that_failed_their_check(monkeypatch):
+    here = BackendDescription("metal", "", 1, "", "")
+    monkeypatch.setattr(kernels, "describe_kernels", lambda: here)
     monkeypatch.setattr(kernels, "failed_kernel_checks", lambda _path: [FAILED])
     found = checks.check_kernels(Settings())
     assert found.state == "slow"
