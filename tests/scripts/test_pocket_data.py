@@ -144,5 +144,5 @@ def test_help_names_only_commands_and_options_that_exist(intent: Intent) -> None
             unknown_flags = set(FLAG.findall(rest)) - options_of(find_command(name))
             assert not unknown_flags, f"localllm {name} has no {unknown_flags}"
         outside = set(FLAG.findall(COMMAND.sub("", answer)))
-        known = {o for name in ("run", "finetune") for o in options_of(find_command(name))}
+        known = {o for name in ("run", "serve", "finetune") for o in options_of(find_command(name))}
         assert outside <= known | options_of(root) | {"-d", "-h"}, outside
