@@ -45,6 +45,30 @@ def pack_affine_stack(
 def matrix_at(w: MatrixStack, index: int) -> Matrix: ...
 def grouped_matmul(x: mx.array, w: MatrixStack, ids: mx.array) -> mx.array: ...
 def grouped_matmul_transposed(y: mx.array, w: MatrixStack, ids: mx.array) -> mx.array: ...
+def route(
+    logits: mx.array,
+    bias: mx.array | None,
+    num_chosen: int,
+    sigmoid: bool,
+    normalised: bool,
+    scale: float,
+    num_groups: int,
+    num_chosen_groups: int,
+    group_by_two: bool,
+) -> tuple[mx.array, mx.array]: ...
+def expert_mlp(
+    x: mx.array,
+    ids: mx.array,
+    weights: mx.array,
+    gate: MatrixStack,
+    up: MatrixStack,
+    down: MatrixStack,
+    gate_bias: mx.array | None,
+    up_bias: mx.array | None,
+    down_bias: mx.array | None,
+    alpha: float,
+    limit: float,
+) -> mx.array: ...
 def zero_pool(shape: tuple[int, ...], dtype: mx.Dtype) -> mx.array: ...
 def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.array: ...
 def paged_attention(

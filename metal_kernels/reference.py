@@ -1,11 +1,14 @@
 """The definition of every op in plain array maths. Slow; what the kernels are compared with."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import mlx.core as mx
 import numpy as np
 from gguf.quants import dequantize as gguf_dequantize
+
+if TYPE_CHECKING:
+    from metal_kernels.experts import Routing
 
 Bytes = np.ndarray[Any, Any]
 
@@ -42,6 +45,28 @@ def grouped_matmul(x: mx.array, weights: mx.array, ids: mx.array) -> mx.array:
     chosen = np.array(ids).tolist()
     rows = [x[r // repeats].astype(mx.float32) @ weights[e].T for r, e in enumerate(chosen)]
     return mx.stack(rows).astype(x.dtype)
+
+
+def route(logits: mx.array, routing: "Routing", bias: mx.array | None) -> tuple[mx.array, mx.array]:
+    """See `experts.route`; MLX's order of the chosen ones."""
+    wide = logits.astype(mx.float32)
+    scores = mx.sigmoid(wide) if routing.sigmoid else mx.softmax(wide, axis=-1, precise=True)
+    choice = scores if bias is None else scores + bias
+    if routing.num_groups > 1:
+        choice = _best_groups(choice, routing)
+    ids = mx.argsort(-choice, axis=-1)[:, : routing.num_chosen].astype(mx.int32)
+    weights = mx.take_along_axis(scores, ids, axis=-1)
+    if routing.normalised:
+        weights = weights / weights.sum(axis=-1, keepdims=True)
+    return ids, weights * routing.scale
+
+
+def _best_groups(choice: mx.array, routing: "Routing") -> mx.array:
+    groups = choice.reshape(choice.shape[0], routing.num_groups, -1)
+    best = mx.sort(groups, axis=-1)[..., -2 if routing.group_by_two else -1 :].sum(axis=-1)
+    order = mx.argsort(mx.argsort(-best, axis=-1), axis=-1)
+    kept = order < routing.num_chosen_groups
+    return mx.where(kept[..., None], groups, 0.0).reshape(choice.shape)
 
 
 def rms_norm(x: mx.array, weight: mx.array, eps: float) -> mx.array:

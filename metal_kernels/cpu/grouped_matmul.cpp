@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
-#include "kernels.h"
+#include "grouped_rows.h"
 #include "mlx/allocator.h"
 #include "mlx/mlx.h"
 #include "op.h"
@@ -13,190 +12,52 @@
 #include "thread_pool.h"
 
 namespace localllm {
-namespace {
 
-// Rows that meet the same matrix, one after another in the sorted order.
-struct Group {
-  int matrix, begin, count;
-  int64_t split_tiles;  // tiles of 16 rows in the groups before
-};
-
-struct Grouping {
-  std::vector<int32_t> order;  // sorted place -> row
-  std::vector<int32_t> group_of;  // sorted place -> group
-  std::vector<Group> groups;
-  int64_t split_tiles = 0;
-};
-
-Grouping group_rows(const int32_t* ids, int num_rows, int num_matrices) {
-  std::vector<int32_t> starts(num_matrices + 1, 0);
-  for (int r = 0; r < num_rows; ++r) ++starts[ids[r] + 1];
-  Grouping made;
-  made.order.resize(num_rows);
-  made.group_of.resize(num_rows);
-  for (int e = 0; e < num_matrices; ++e) {
-    int count = starts[e + 1];
-    starts[e + 1] += starts[e];
-    if (!count) continue;
-    auto first = made.group_of.begin() + starts[e];
-    std::fill(first, first + count, int32_t(made.groups.size()));
-    made.groups.push_back({e, starts[e], count, made.split_tiles});
-    made.split_tiles += num_tiles(count);
-  }
-  for (int r = 0; r < num_rows; ++r) made.order[starts[ids[r]]++] = r;
-  return made;
+Stack stack_in(const MatrixStack& w, const uint8_t* weights) {
+  return {w.format, w.num_matrices, w.num_rows, w.num_columns, w.matrix_bytes(), weights};
 }
 
-struct StackShape {
-  Format format;
-  int num_matrices, num_rows, num_columns;
-  int64_t matrix_bytes;
-};
+namespace {
 
-// One product: where its rows come from, the forms of x the kernels read, and where results go.
-class GroupedProduct {
- public:
-  GroupedProduct(const StackShape& w, const float* x, const int32_t* ids, int repeats,
-                 int num_inputs)
-      : w_(w), x_(x), repeats_(repeats), num_inputs_(num_inputs),
-        grouping_(group_rows(ids, num_inputs, w.num_matrices)) {}
-
-  void run(const uint8_t* weights, float* y) {
-    static thread_local Scratch output_scratch;
-    weights_ = weights;
-    y_ = y;
-    sorted_ = output_scratch.get<float>(size_t(num_inputs_) * w_.num_rows);
-    prepare_inputs();
-    multiply();
-    scatter();
-  }
-
- private:
-  const float* source(int place) const {
-    return x_ + int64_t(grouping_.order[place] / repeats_) * w_.num_columns;
-  }
-
-  Panel panel_of(const Group& g) const {
-    int supers = num_supers(w_.num_columns);
-    int64_t before = int64_t(g.begin) * supers;
-    return {g.count, w_.num_columns, supers, planes_ + before * 512, info_ + before};
-  }
-
-  uint16_t* split_of(const Group& g) const {
-    return split_ ? split_ + g.split_tiles * ((w_.num_columns + 31) / 32) * 1024 : nullptr;
-  }
-
-  void prepare_inputs() {
-    static thread_local Scratch plane_scratch, info_scratch, split_scratch, row_scratch;
-    const Format& f = w_.format;
-    const MatmulKernels& k = kernels().matmul;
-    int64_t blocks = int64_t(num_inputs_) * num_supers(w_.num_columns);
-    if (f.kind != Kind::Dense) {
-      planes_ = plane_scratch.get<int8_t>(blocks * 512 + 1024);  // AMX reads whole tiles
-      info_ = info_scratch.get<BlockInfo>(blocks + kTileRows);
-    } else {
-      rows_ = row_scratch.get<float>(size_t(num_inputs_) * w_.num_columns);
-      if (f.number != Number::F32 && k.split_rows)
-        split_ = split_scratch.get<uint16_t>(grouping_.split_tiles * ((w_.num_columns + 31) / 32) *
-                                             1024);
-    }
-    parallel_ranges(num_inputs_, std::max(1, 32768 / w_.num_columns),
-                    [&](int64_t begin, int64_t end) {
-                      for (int place = int(begin); place < end; ++place) prepare_row(place);
-                    });
-  }
-
-  // The kernels find row i of a group at x + i * num_columns.
-  void prepare_row(int place) {
-    const Group& g = grouping_.groups[grouping_.group_of[place]];
-    const MatmulKernels& k = kernels().matmul;
-    int row = place - g.begin;
-    if (w_.format.kind == Kind::Dense) {
-      float* copy = rows_ + int64_t(place) * w_.num_columns;
-      std::memcpy(copy, source(place), sizeof(float) * w_.num_columns);
-      if (split_)
-        k.split_rows(rows_ + int64_t(g.begin) * w_.num_columns, w_.num_columns, split_of(g), row,
-                     row + 1);
-      return;
-    }
-    const float* first = source(place) - int64_t(row) * w_.num_columns;
-    k.quantize_rows(first, panel_of(g), row, row + 1);
-  }
-
-  // A single row is written where it belongs, several lie together until `scatter`.
-  float* output_of(const Group& g) const {
-    int64_t row = g.count == 1 ? grouping_.order[g.begin] : g.begin;
-    return (g.count == 1 ? y_ : sorted_) + row * w_.num_rows;
-  }
-
-  void multiply() {
-    struct Task {
-      int group, begin, end;
-    };
-    int tiles = num_tiles(w_.num_rows);
-    int64_t all = int64_t(tiles) * grouping_.groups.size();
-    bool many = num_inputs_ > 32 * int64_t(grouping_.groups.size());
-    int64_t ranges = ThreadPool::instance().num_threads() * (many ? 2 : 8);
-    int share = round_up(int(std::clamp<int64_t>(all / ranges, 1, 16)), 2);
-    std::vector<Task> tasks;
-    for (int g = 0; g < int(grouping_.groups.size()); ++g)
-      for (int t = 0; t < tiles; t += share) tasks.push_back({g, t, std::min(t + share, tiles)});
-    ThreadPool::instance().parallel_for(int64_t(tasks.size()), [&](int64_t i) {
-      const Group& g = grouping_.groups[tasks[i].group];
-      Panel panel = w_.format.kind == Kind::Dense ? Panel{} : panel_of(g);
-      const float* rows = rows_ ? rows_ + int64_t(g.begin) * w_.num_columns : nullptr;
-      MatmulJob job{w_.format, weights_ + g.matrix * w_.matrix_bytes,
-                    w_.num_rows, w_.num_columns, g.count, panel, rows, split_of(g),
-                    output_of(g)};
-      kernels().matmul.matmul(job, tasks[i].begin, tasks[i].end);
-    });
-  }
-
-  void scatter() {
-    int64_t grain = std::max(1, 65536 / w_.num_rows);
-    parallel_ranges(num_inputs_, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t place = begin; place < end; ++place) {
-        if (grouping_.groups[grouping_.group_of[place]].count == 1) continue;
-        std::memcpy(y_ + int64_t(grouping_.order[place]) * w_.num_rows,
-                    sorted_ + place * w_.num_rows, sizeof(float) * w_.num_rows);
-      }
-    });
-  }
-
-  const StackShape w_;
-  const float* x_;
-  int repeats_, num_inputs_;
-  Grouping grouping_;
-  const uint8_t* weights_ = nullptr;
-  float *y_ = nullptr, *sorted_ = nullptr, *rows_ = nullptr;
-  int8_t* planes_ = nullptr;
-  BlockInfo* info_ = nullptr;
-  uint16_t* split_ = nullptr;
-};
+void multiply(const Stack& w, const float* x, int num_x, const int32_t* ids, int num_rows,
+              float* y) {
+  static thread_local Scratch scratch;
+  Grouping grouping = group_rows(ids, num_rows, w.num_matrices);
+  int repeats = num_rows / num_x;
+  GroupedInputs inputs(grouping, {&w}, [&](int place, float*) {
+    return x + int64_t(grouping.order[place] / repeats) * w.num_columns;
+  });
+  auto* sorted = scratch.get<float>(size_t(num_rows) * w.num_rows);
+  multiply_groups(grouping, inputs, {{w, sorted}});
+  parallel_ranges(num_rows, std::max(1, 65536 / w.num_rows), [&](int64_t begin, int64_t end) {
+    for (int64_t place = begin; place < end; ++place)
+      std::memcpy(y + int64_t(grouping.order[place]) * w.num_rows, sorted + place * w.num_rows,
+                  sizeof(float) * w.num_rows);
+  });
+}
 
 class GroupedMatmul : public Op {
  public:
-  GroupedMatmul(mx::Stream s, const MatrixStack& w)
-      : Op(s), shape_{w.format, w.num_matrices, w.num_rows, w.num_columns, w.matrix_bytes()} {}
+  GroupedMatmul(mx::Stream s, const MatrixStack& w) : Op(s), shape_(stack_in(w, nullptr)) {}
 
   void eval_cpu(const std::vector<mx::array>& in, mx::array& out) override {
     out.set_data(mx::allocator::malloc(out.nbytes()));
-    enqueue(in, out, [shape = shape_](Arrays& in, mx::array& out) {
-      int num_x = int(in[0].size() / shape.num_columns), rows = int(in[2].size());
-      if (!rows) return;
-      GroupedProduct product(shape, in[0].data<float>(), in[2].data<int32_t>(), rows / num_x, rows);
-      product.run(in[1].data<uint8_t>(), out.data<float>());
+    enqueue(in, out, [w = shape_](Arrays& in, mx::array& out) mutable {
+      w.weights = in[1].data<uint8_t>();
+      if (in[2].size())
+        multiply(w, in[0].data<float>(), int(in[0].size() / w.num_columns), in[2].data<int32_t>(),
+                 int(in[2].size()), out.data<float>());
     });
   }
   const char* name() const override { return "GroupedMatmul"; }
 
  private:
-  StackShape shape_;
+  Stack shape_;
 };
 
 // Weights are expanded row by row: plain float sums, in the order of the outputs.
-void multiply_transposed(const StackShape& w, const uint8_t* weights, const float* y,
-                         const int32_t* ids, int num_inputs, float* x) {
+void multiply_transposed(const Stack& w, const float* y, const int32_t* ids, int num_inputs,
+                         float* x) {
   Grouping grouping = group_rows(ids, num_inputs, w.num_matrices);
   std::memset(x, 0, sizeof(float) * num_inputs * w.num_columns);
   ThreadPool::instance().parallel_for(int64_t(grouping.groups.size()), [&](int64_t i) {
@@ -204,7 +65,7 @@ void multiply_transposed(const StackShape& w, const uint8_t* weights, const floa
     const Group& g = grouping.groups[i];
     float* row = scratch.get<float>(w.num_columns);
     for (int n = 0; n < w.num_rows; ++n) {
-      unpack_row(w.format, weights + g.matrix * w.matrix_bytes, w.num_columns, n, row);
+      unpack_row(w.format, w.weights + g.matrix * w.matrix_bytes, w.num_columns, n, row);
       for (int place = g.begin; place < g.begin + g.count; ++place) {
         int64_t r = grouping.order[place];
         float factor = y[r * w.num_rows + n];
@@ -218,19 +79,20 @@ void multiply_transposed(const StackShape& w, const uint8_t* weights, const floa
 class GroupedMatmulTransposed : public Op {
  public:
   GroupedMatmulTransposed(mx::Stream s, const MatrixStack& w)
-      : Op(s), shape_{w.format, w.num_matrices, w.num_rows, w.num_columns, w.matrix_bytes()} {}
+      : Op(s), shape_(stack_in(w, nullptr)) {}
 
   void eval_cpu(const std::vector<mx::array>& in, mx::array& out) override {
     out.set_data(mx::allocator::malloc(out.nbytes()));
-    enqueue(in, out, [shape = shape_](Arrays& in, mx::array& out) {
-      multiply_transposed(shape, in[1].data<uint8_t>(), in[0].data<float>(), in[2].data<int32_t>(),
-                          int(in[2].size()), out.data<float>());
+    enqueue(in, out, [w = shape_](Arrays& in, mx::array& out) mutable {
+      w.weights = in[1].data<uint8_t>();
+      multiply_transposed(w, in[0].data<float>(), in[2].data<int32_t>(), int(in[2].size()),
+                          out.data<float>());
     });
   }
   const char* name() const override { return "GroupedMatmulTransposed"; }
 
  private:
-  StackShape shape_;
+  Stack shape_;
 };
 
 void check(bool fits, const char* message) {

@@ -1,6 +1,7 @@
 // Stacks of packed matrices of one shape (the experts of a layer, the heads of a projection) and
 // products in which every row of x meets the matrix its id names.
 #pragma once
+#include "grouped_rows.h"
 #include "matmul.h"
 
 namespace localllm {
@@ -12,6 +13,9 @@ struct MatrixStack {
 
   int64_t matrix_bytes() const { return num_tiles(num_rows) * tile_bytes(format, num_columns); }
 };
+
+// As the kernels see it, with these weights.
+Stack stack_in(const MatrixStack& w, const uint8_t* weights);
 
 // `blocks`: num_matrices times num_rows rows of GGUF blocks; strides in bytes. Read before this
 // returns.

@@ -7,11 +7,13 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include "cache_ops.h"
+#include "experts.h"
 #include "grouped_matmul.h"
 #include "kernels.h"
 #include "matmul.h"
@@ -115,6 +117,29 @@ NB_MODULE(_cpu, m) {
   m.def("grouped_matmul", &grouped_matmul, "x"_a, "w"_a, "ids"_a, "stream"_a = nb::none());
   m.def("grouped_matmul_transposed", &grouped_matmul_transposed, "y"_a, "w"_a, "ids"_a,
         "stream"_a = nb::none());
+  m.def(
+      "route",
+      [](const mx::array& logits, const std::optional<mx::array>& bias, int num_chosen,
+         bool sigmoid, bool normalised, float scale, int num_groups, int num_chosen_groups,
+         bool group_by_two) {
+        return route(logits, bias,
+                     {num_chosen, sigmoid, normalised, scale, num_groups, num_chosen_groups,
+                      group_by_two},
+                     {});
+      },
+      "logits"_a, "bias"_a.none(), "num_chosen"_a, "sigmoid"_a, "normalised"_a, "scale"_a,
+      "num_groups"_a, "num_chosen_groups"_a, "group_by_two"_a);
+  m.def(
+      "expert_mlp",
+      [](const mx::array& x, const mx::array& ids, const mx::array& weights,
+         const MatrixStack& gate, const MatrixStack& up, const MatrixStack& down,
+         const std::optional<mx::array>& gate_bias, const std::optional<mx::array>& up_bias,
+         const std::optional<mx::array>& down_bias, float alpha, float limit) {
+        ExpertMlp mlp{gate, up, down, gate_bias, up_bias, down_bias, alpha, limit};
+        return expert_mlp(x, ids, weights, mlp, {});
+      },
+      "x"_a, "ids"_a, "weights"_a, "gate"_a, "up"_a, "down"_a, "gate_bias"_a.none(),
+      "up_bias"_a.none(), "down_bias"_a.none(), "alpha"_a, "limit"_a);
   m.def("zero_pool", &zero_pool, "shape"_a, "dtype"_a);
   m.def("kv_write", &kv_write, "pool"_a, "slots"_a, "k"_a, "v"_a, "stream"_a = nb::none());
   m.def("paged_attention", &paged_attention, "q"_a, "pool"_a, "block_tables"_a, "query_starts"_a,

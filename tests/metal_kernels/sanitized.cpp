@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "grouped_rows.h"
 #include "kernels.h"
 #include "pack.h"
 #include "quantize.h"
@@ -71,6 +72,28 @@ void run_matmuls(const std::string& name, int columns) {
   std::vector<float> row(columns);
   unpack_row(f, packed.get(), columns, kRows - 1, row.data());
   for (int inputs : {1, 2, 3, 5, 17, 40}) multiply(f, packed.get(), kRows, columns, inputs);
+}
+
+void run_groups(const std::string& name, int columns, int inputs) {
+  constexpr int kMatrices = 4, kRows = 37;
+  Format f = parse_format(name);
+  int64_t row_bytes = gguf_row_bytes(name, columns);
+  int64_t matrix_bytes = num_tiles(kRows) * tile_bytes(f, columns);
+  std::vector<uint8_t> blocks(size_t(kRows) * row_bytes);
+  for (auto& b : blocks) b = uint8_t(random_numbers() & 0x3b);
+  auto packed = make<uint8_t>(kMatrices * matrix_bytes);
+  for (int e = 0; e < kMatrices; ++e)
+    pack_gguf(name, blocks.data(), row_bytes, kRows, columns, packed.get() + e * matrix_bytes);
+  std::vector<float> x(size_t(inputs) * columns), y(size_t(inputs) * kRows), z(y.size());
+  fill(x.data(), x.size());
+  std::vector<int32_t> ids(inputs);
+  for (auto& id : ids) id = int32_t(random_numbers() % (kMatrices - 1));
+  Grouping grouping = group_rows(ids.data(), inputs, kMatrices);
+  Stack w{f, kMatrices, kRows, columns, matrix_bytes, packed.get()};
+  GroupedInputs rows(grouping, {&w}, [&](int place, float*) {
+    return x.data() + int64_t(grouping.order[place]) * columns;
+  });
+  multiply_groups(grouping, rows, {{w, y.data()}, {w, z.data()}});
 }
 
 void run_attention(int size_k, int size_v, int rows, int context) {
@@ -139,6 +162,12 @@ int main() {
     for (const char* name : {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4"})
       run_matmuls(name, 288 + 32);
     for (const char* name : {"F16", "BF16", "F32"}) run_matmuls(name, 51);
+    for (int inputs : {1, 5, 60}) {
+      run_groups("Q4_K", 512, inputs);
+      run_groups("MXFP4", 320, inputs);
+      run_groups("F16", 51, inputs);
+      run_groups("F32", 51, inputs);
+    }
     run_attention(64, 64, 1, 70);
     run_attention(20, 36, 7, 600);
     run_pointwise();

@@ -12,7 +12,14 @@ AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]
 AMX = [*AVX512, "-mamx-tile", "-mamx-int8", "-mamx-bf16"]
 PER_ISA = ("attention.cpp", "pointwise.cpp", "quantize.cpp")
-PLAIN = ("dispatch.cpp", "formats.cpp", "pack.cpp", "quantize_blocks.cpp", "thread_pool.cpp")
+PLAIN = (
+    "dispatch.cpp",
+    "formats.cpp",
+    "grouped_rows.cpp",
+    "pack.cpp",
+    "quantize_blocks.cpp",
+    "thread_pool.cpp",
+)
 UNITS = [
     *((name, []) for name in PLAIN),
     *((name, []) for name in (*PER_ISA, "matmul_scalar.cpp")),
