@@ -35,7 +35,7 @@ ASK = (
     "Create a JSON <record|object> <having|with|containing> {keys} for: {text}",
     "<Only |>JSON<, no words|>: {keys}.\n{text}",
     "Tell me {keys} as a JSON object. {text}",
-    "json {keys}: {text}",
+    "json of {keys}: {text}",
 )
 LISTED = (
     "Extract these <keys|fields> as JSON<:|>\n{list}\n\n<Text: |>{text}",

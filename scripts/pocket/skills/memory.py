@@ -2,10 +2,13 @@
 
 import random
 from dataclasses import dataclass
+from functools import cache
 
 from scripts.pocket import words
+from scripts.pocket.alternatives import expand, fill, loosen
 from scripts.pocket.dialogue import Dialogue, Message, Skill, Split, assistant, pick, user
 from scripts.pocket.skills import arithmetic, copying, talk
+from scripts.pocket.skills.values import make_values
 
 
 @dataclass(frozen=True)
@@ -24,32 +27,69 @@ class Topic:
 
 
 def favorite(kind: str) -> Topic:
+    best = "favorite" if len(kind) % 2 else "<favorite|favourite>"
     return Topic(
         tell=(
-            f"My favorite {kind} is {{}}.",
-            f"{{}} is my favorite {kind}.",
-            f"I like {{}} best of every {kind}.",
-            f"The {kind} I love most is {{}}.",
-            f"Remember that my favorite {kind} is {{}}.",
+            f"My <favorite|favourite> {kind} is {{}}.",
+            f"{{}} is my {best} {kind}.",
+            f"I like {{}} best of <every|any> {kind}.",
+            f"The {kind} I <love|like> <most|best> is {{}}.",
+            f"<Remember|Note|Keep in mind> that my {best} {kind} is {{}}.",
             f"For me the best {kind} is {{}}.",
-            f"my favourite {kind} is {{}}",
-            f"If I had to choose a {kind}, it would be {{}}.",
-            f"I really love {{}}, it is my favorite {kind}.",
-            f"Just so you know, my favorite {kind} is {{}}.",
+            f"my favourite {kind}<:| is> {{}}",
+            f"If I had to <choose|pick> a {kind}, it would be {{}}.",
+            f"I <really |>love {{}}, it is my {best} {kind}.",
+            f"<Just so you know|By the way|You should know>, my {best} {kind} is {{}}.",
+            f"No {kind} is <better|nicer> than {{}} for me.",
+            f"When it comes to the {kind}, I prefer {{}}.",
         ),
         ask=(
-            f"What is my favorite {kind}?",
-            f"Which {kind} do I like best?",
-            f"Do you remember my favorite {kind}?",
-            f"Tell me my favorite {kind}.",
-            f"What {kind} do I love most?",
-            f"what's my favourite {kind}?",
-            f"Which {kind} is my favorite?",
-            f"Can you recall my favorite {kind}?",
+            f"What <is|was> my <favorite|favourite> {kind}?",
+            f"<Which|What> {kind} do I <like|love> <best|most>?",
+            f"<Do|Can> you remember my {best} {kind}?",
+            f"Tell me my {best} {kind}.",
+            f"<Name|Tell me> the {kind} that I <love|like> most.",
+            f"what's my favourite {kind}<?| again?>",
+            f"Which {kind} is my {best}?",
+            f"Can you <recall|name|tell me> my {best} {kind}?",
             f"Say which {kind} I prefer.",
-            f"What was my favorite {kind} again?",
+            f"What was my {best} {kind} again?",
+            f"And my {best} {kind}?",
+            f"Which {kind} <did I say I like best|do I prefer>?",
         ),
         answer=f"Your favorite {kind} is {{}}.",
+    )
+
+
+def possession(noun: str) -> Topic:
+    """Anything that is mine, such as a shoe size or a sister's name."""
+    return Topic(
+        tell=(
+            f"My {noun} is {{}}.",
+            f"{{}} is my {noun}.",
+            f"<Please |>remember<| that> my {noun}<:| is> {{}}<.|>",
+            f"<By the way|Just so you know|Also>, my {noun} is {{}}.",
+            f"my {noun}: {{}}",
+            f"<Note|Keep in mind|Write down>: my {noun} is {{}}.",
+            f"The {noun} I have is {{}}.",
+            f"You should know that my {noun} is {{}}.",
+            f"As for my {noun}, it is {{}}.",
+            f"Let me tell you my {noun}: {{}}.",
+        ),
+        ask=(
+            f"What <is|was> my {noun}?",
+            f"<Do|Can> you <remember|recall> my {noun}?",
+            f"<Please |>tell me my {noun}.",
+            f"what's my {noun}<?| again?>",
+            f"Which {noun} did I <tell you|mention|give you>?",
+            f"What did I say my {noun} <is|was>?",
+            f"<And |>my {noun}?",
+            f"<Could|Can|Would> you <say|repeat|tell me> my {noun}?",
+            f"I forgot my {noun}, what is it?",
+            f"Do you <still |>know my {noun}?",
+            f"Remind me of my {noun}.",
+        ),
+        answer=f"Your {noun} is {{}}.",
     )
 
 
@@ -232,7 +272,7 @@ TOPICS: dict[str, Topic] = {
         ),
         answer="The code is {}.",
     ),
-    "pet": Topic(
+    "pet_name": Topic(
         tell=(
             "My {animal} is called {}.",
             "I have a {animal} named {}.",
@@ -259,35 +299,103 @@ TOPICS: dict[str, Topic] = {
         ),
         answer="Your {animal} is called {}.",
     ),
-    "color": favorite("color"),
-    "food": favorite("food"),
-    "animal": favorite("animal"),
-    "hobby": favorite("hobby"),
-    "month": favorite("month"),
 }
-POOLS = {
-    "job": words.JOBS,
-    "color": words.COLORS,
-    "food": words.FOODS,
-    "animal": words.ANIMALS,
-    "hobby": words.HOBBIES,
-    "month": words.MONTHS,
+# What one may like best, by the sort of the value.
+FAVORITES = {
+    "color": "color",
+    "food": "food",
+    "animal": "animal",
+    "hobby": "hobby",
+    "month": "month",
+    "city": "city",
+    "country": "country",
+    "language": "language",
+    "day": "day",
+    "subject": "subject",
+    "book": "title",
+    "movie": "title",
+    "song": "title",
+    "game": "word",
+    "singer": "person",
+    "drink": "word",
+    "band": "company",
+    "word": "word",
+    "writer": "person",
+    "sport": "hobby",
 }
-UNKNOWN = "You have not told me that yet."
+# What one may have, by the sort of the value.
+POSSESSIONS = {
+    "person": """boss teacher doctor neighbor roommate dentist lawyer coach manager best_friend husband
+        wife landlord sister's_name brother's_name mother's_name father's_name daughter's_name
+        son's_name cousin's_name uncle's_name friend's_name last_name""",
+    "city": "hometown birthplace next_destination sister's_city office_location holiday_destination",
+    "code": "locker_code wifi_password flight_number license_plate room_code ticket_number user_id",
+    "count": "shoe_size table_number house_number seat_number floor lap_time team_size",
+    "date": "birthday wedding_day deadline exam_date departure_date anniversary",
+    "clock": "wake-up_time train_time appointment bedtime lunch_time",
+    "word": "project_name team nickname username boat's_name company band street school club",
+    "job": "dream_job mother's_job father's_job brother's_job old_job",
+    "color": "car_color eye_color hair_color house_color bike_color",
+    "email": "email mail_address",
+    "phone": "phone_number office_number",
+    "animal": "pet spirit_animal",
+    "item": "birthday_present gift lucky_charm",
+    "price": "budget rent salary",
+    "language": "native_language second_language",
+    "hobby": "hobby sport",
+    "title": "book movie_title",
+    "food": "breakfast dinner lunch",
+}
+SORTS = {kind: FAVORITES[kind] for kind in ("color", "food", "animal", "hobby", "month")}
+TOPICS |= {kind: favorite(kind) for kind in SORTS}
+for sort, nouns in POSSESSIONS.items():
+    for noun in (word.replace("_", " ") for word in nouns.split()):
+        SORTS[noun] = sort
+        TOPICS[noun] = possession(noun)
+for kind, sort in FAVORITES.items():
+    SORTS["favorite " + kind] = sort
+    TOPICS["favorite " + kind] = favorite(kind)
+SORTS["job"] = "job"
+ANY_NOUN_SHARE = 0.12
+UNKNOWN = "I do not know, you have not told me that yet."
+CHANGES = (
+    "<Actually|Wait|Sorry|Correction|No>, {told}",
+    "<I changed my mind|Something changed>: {told}",
+    "<That was wrong|I was wrong|My mistake>. {told}",
+    "Forget that. {told}",
+    "From now on: {told}",
+    "<Update|News>: {told}",
+)
+CHANGED = ("Okay, I will use that from now on.", "Noted, I changed it.", "Got it, now it is {}.")
 
 
 def make_value(kind: str, rng: random.Random, split: Split) -> str:
-    if kind in ("name", "pet"):
+    if kind in ("name", "pet_name"):
         return words.person(rng, split)
     if kind == "city":
         return words.city(rng, split)
     if kind == "age":
-        return words.number(rng, split, 5, 99)
+        return str(rng.randint(5, 99))
     if kind == "number":
-        return words.number(rng, split, 0, 10 ** rng.randint(1, 5))
+        return words.number(rng, split, 0, 10 ** rng.randint(2, 5))
     if kind == "code":
         return words.new_word(rng, split) if rng.random() < 0.4 else words.new_code(rng, split)
-    return words.one_of(rng, POOLS[kind], split)
+    return make_values(SORTS.get(kind, "word"))(rng, split).said
+
+
+def told(rng: random.Random, split: Split, kind: str) -> str:
+    """A sentence that tells a fact of the kind, with `{}` for the value."""
+    return expand(rng, pick(rng, topic_of(kind).tell, split))
+
+
+def asked(rng: random.Random, split: Split, kind: str) -> str:
+    return loosen(rng, expand(rng, pick(rng, topic_of(kind).ask, split)))
+
+
+@cache
+def topic_of(kind: str) -> Topic:
+    """A kind that is not in the list is any noun."""
+    return TOPICS.get(kind) or possession(kind)
 
 
 def small_turn(rng: random.Random, split: Split) -> list[Message]:
@@ -303,36 +411,86 @@ def small_turn(rng: random.Random, split: Split) -> list[Message]:
     return [user("Hello!"), assistant("Hello! How can I help you?")]
 
 
-def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
-    """One to four facts, up to five turns between, then one to three questions."""
+def draw_kinds(rng: random.Random, split: Split, count: int) -> list[str]:
+    """Kinds of facts; the common ones often, any noun now and then."""
+    kinds: list[str] = []
+    while len(kinds) < count:
+        if rng.random() < ANY_NOUN_SHARE:
+            kind = f"{rng.choice(words.COMMON)} {words.thing(rng, split)}"
+        else:
+            kind = rng.choice(COMMON_KINDS) if rng.random() < 0.35 else rng.choice(list(TOPICS))
+        if not any(kind.split()[-1] == known.split()[-1] for known in kinds):
+            kinds.append(kind)
+    return kinds
+
+
+COMMON_KINDS = ("name", "name", "city", "job", "age", "number", "code", "pet_name", "color", "food")
+
+
+@dataclass
+class Memory:
+    """What was told so far, and the words for it."""
+
+    animal: str
+    facts: dict[str, str]
+
+    def fill(self, text: str, kind: str) -> str:
+        value = self.facts.get(kind, "")
+        return fill(text.replace("{}", "{value}"), {"animal": self.animal, "value": value})
+
+
+def joined(sentences: list[str]) -> str:
+    """Sentences of one message, each but the last with a mark at its end."""
+    ended = [s if s.endswith((".", "!", "?")) else s + "." for s in sentences[:-1]]
+    return " ".join([*ended, sentences[-1]])
+
+
+def telling(rng: random.Random, split: Split, memory: Memory) -> list[Message]:
+    """The facts, one or two a message, sometimes with other talk between."""
     messages: list[Message] = []
-    animal = words.one_of(rng, words.ANIMALS, split)
-    facts = {
-        k: make_value(k, rng, split)
-        for k in rng.sample(list(TOPICS), rng.choice((1, 1, 2, 2, 3, 4)))
-    }
+    untold = list(memory.facts)
+    while untold:
+        batch = [untold.pop() for _ in range(min(len(untold), rng.choice((1, 1, 1, 2, 3))))]
+        said = joined([memory.fill(told(rng, split, kind), kind) for kind in batch])
+        reply = memory.fill(rng.choice(topic_of(batch[0]).acknowledge), batch[0])
+        messages += [user(said), assistant(reply)]
+        if rng.random() < 0.15:
+            messages += small_turn(rng, split)
+    return messages
 
-    def fill(text: str, kind: str) -> str:
-        return text.replace("{animal}", animal).replace("{}", facts[kind])
 
-    told = list(facts)
-    while told:
-        batch = [told.pop() for _ in range(min(len(told), rng.choice((1, 1, 1, 2))))]
-        said = " ".join(fill(pick(rng, TOPICS[k].tell, split), k) for k in batch)
-        messages += [
-            user(said),
-            assistant(fill(rng.choice(TOPICS[batch[0]].acknowledge), batch[0])),
-        ]
-    for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3, 4))):
+def changing(rng: random.Random, split: Split, memory: Memory) -> list[Message]:
+    """One of the facts is told anew."""
+    kind = rng.choice(list(memory.facts))
+    memory.facts[kind] = make_value(kind, rng, split)
+    form = expand(rng, pick(rng, CHANGES, split))
+    said = memory.fill(form.replace("{told}", told(rng, split, kind)), kind)
+    return [user(said), assistant(memory.fill(rng.choice(CHANGED), kind))]
+
+
+def make_dialogue(rng: random.Random, split: Split) -> Dialogue:
+    """One to five facts, up to five turns between, then one to three questions."""
+    kinds = draw_kinds(rng, split, rng.choice((1, 1, 2, 2, 3, 4, 5)))
+    facts = {kind: make_value(kind, rng, split) for kind in kinds}
+    memory = Memory(words.one_of(rng, words.ANIMALS, split), facts)
+    messages = telling(rng, split, memory)
+    if rng.random() < 0.14:
+        messages += changing(rng, split, memory)
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 4, 5))):
         messages += small_turn(rng, split)
-    asked = rng.sample(list(facts), min(len(facts), rng.choice((1, 1, 2, 3))))
-    for kind in asked:
-        question = pick(rng, TOPICS[kind].ask, split)
-        messages += [user(fill(question, kind)), assistant(fill(TOPICS[kind].answer, kind))]
-    must = (facts[asked[-1]],)
-    if rng.random() < 0.08:
-        missing = rng.choice([k for k in TOPICS if k not in facts])
-        question = pick(rng, TOPICS[missing].ask, split).replace("{animal}", animal)
-        messages += [user(question), assistant(UNKNOWN)]
-        must = (UNKNOWN,)
+    questions = rng.sample(kinds, min(len(kinds), rng.choice((1, 1, 2, 3))))
+    for kind in questions:
+        question = memory.fill(asked(rng, split, kind), kind)
+        messages += [user(question), assistant(memory.fill(topic_of(kind).answer, kind))]
+    must = (facts[questions[-1]],)
+    if rng.random() < 0.13:
+        missing = next(
+            kind
+            for kind in iter(lambda: rng.choice(list(TOPICS)), "")
+            if all(kind.split()[-1] != known.split()[-1] for known in kinds)
+        )
+        if rng.random() < 0.3:
+            messages = small_turn(rng, split)
+        messages += [user(memory.fill(asked(rng, split, missing), missing)), assistant(UNKNOWN)]
+        must = ("not told me",)
     return Dialogue(messages, check="contains", must=must)

@@ -126,7 +126,7 @@ RULES: dict[str, Rule] = {
         (
             "Put <every|each> answer in <square |>brackets.",
             "Write each answer in [square brackets].",
-            "<Wrap|Enclose> <every|each> <answer|reply> in <square |>brackets.",
+            "<Wrap|Set> <every|each> <answer|reply> in <square |>brackets.",
             "Answer <inside|in> <square |>brackets.",
             "Put [ and ] around your <answers|replies>.",
             "All answers stand in square brackets.",
@@ -397,9 +397,8 @@ def one_word(rng: random.Random, split: Split) -> Dialogue:
         return Dialogue([system, *messages], check="matches", must=(r"\A\S+\Z",))
     kind = rng.choice(("name", "color", "food", "animal", "city", "job"))
     value = memory.make_value(kind, rng, split)
-    topic = memory.TOPICS[kind]
-    told = pick(rng, topic.tell, split).replace("{}", value)
-    asked = pick(rng, topic.ask, split)
+    told = memory.told(rng, split, kind).replace("{}", value)
+    asked = memory.asked(rng, split, kind)
     return Dialogue([system, user(told), assistant("Okay"), user(asked), assistant(value)])
 
 

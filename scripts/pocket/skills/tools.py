@@ -42,7 +42,7 @@ POLITE = (
     "<Can|Could|Would|Will> you <please |>{a}?",
     "I <want|need|would like> you to {a}.",
     "{a}<, please| for me| now>.",
-    "<Please |Now |>{a}.",
+    "Now {a}.",
     "I'd like you to {a}.",
     "Go ahead and {a}.",
     "Help me: {a}.",
