@@ -6,7 +6,6 @@ The rules are llama.cpp's (src/llama-quant.cpp), so that a label means the same 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.errors import InvalidInput
 from models.ggml_types import BLOCK_FORMATS, FILE_TYPES
 from models.gguf import TensorInfo
 
@@ -38,7 +37,7 @@ _BLOCK_SIZES = {form.name: form.block_size for form in BLOCK_FORMATS.values()}
 _SMALLER_BLOCKS = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 _NEVER = (
     "_norm.weight",
-    "ffn_gate_inp.weight",
+    "ffn_gate_inp",
     "altup",
     "laurel",
     "per_layer_model_proj",
@@ -74,19 +73,6 @@ class Facts:
         return (
             self.architecture in ("llama", "qwen2") and self.num_layers == 80 and self.grouping > 1
         )
-
-
-def parse_mix(text: str) -> str:
-    """The mix that `text` names, in any case; "Q4_K" is Q4_K_M, as elsewhere.
-
-    Raises:
-        InvalidInput: there is none of that name.
-    """
-    label = text.upper()
-    label = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}.get(label, label)
-    if label not in BASE_TYPES:
-        raise InvalidInput(f"no such type {text!r}", hint=f"Known: {', '.join(BASE_TYPES)}.")
-    return label
 
 
 def choose_types(

@@ -58,7 +58,7 @@ def load_directory_weights(
         NotFound: there are no weights.
         InvalidModelFile: they do not fit the configuration.
     """
-    arrays = _read_directory(directory)
+    arrays = read_directory_arrays(directory)
     summary_bytes = sum(array.nbytes for array in arrays.values())
     arrays = network.sanitize(arrays) if hasattr(network, "sanitize") else arrays
     quantization = config.get("quantization") or config.get("quantization_config") or {}
@@ -162,7 +162,12 @@ def _small_dtypes(network: nn.Module) -> Callable[[str], mx.Dtype]:
     return lambda path: activation_dtype() if may_cast(path) else mx.float32
 
 
-def _read_directory(directory: Path) -> dict[str, mx.array]:
+def read_directory_arrays(directory: Path) -> dict[str, mx.array]:
+    """Every array of a directory's safetensors, by name, read when it is first used.
+
+    Raises:
+        NotFound: there are none.
+    """
     paths = sorted(directory.glob("model*.safetensors"))
     if not paths:
         raise NotFound(

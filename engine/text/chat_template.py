@@ -136,18 +136,13 @@ def load_gguf_template(file: GGUFFile, override: str | None = None) -> ChatTempl
     )
 
 
-def load_directory_template(directory: Path, override: str | None = None) -> ChatTemplate:
-    """The template of a model directory, or the Jinja text that replaces it.
+def read_directory_templates(directory: Path) -> dict[str, str]:
+    """The templates of a model directory by name; the one for chats is "default".
 
     Raises:
         InvalidModelFile: tokenizer_config.json is not JSON.
     """
-    path = directory / "tokenizer_config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise InvalidModelFile(f"{path}: {error}") from error
-    named = settings.get("chat_template") or {}
+    named = _read_settings(directory).get("chat_template") or {}
     if isinstance(named, str):
         named = {"default": named}
     elif isinstance(named, list):
@@ -157,6 +152,26 @@ def load_directory_template(directory: Path, override: str | None = None) -> Cha
     alone = directory / "chat_template.jinja"
     if alone.exists():
         named["default"] = alone.read_text(encoding="utf-8")
+    return dict(named)
+
+
+def _read_settings(directory: Path) -> dict[str, Any]:
+    path = directory / "tokenizer_config.json"
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InvalidModelFile(f"{path}: {error}") from error
+    return dict(settings)
+
+
+def load_directory_template(directory: Path, override: str | None = None) -> ChatTemplate:
+    """The template of a model directory, or the Jinja text that replaces it.
+
+    Raises:
+        InvalidModelFile: tokenizer_config.json is not JSON.
+    """
+    settings = _read_settings(directory)
+    named = read_directory_templates(directory)
     return ChatTemplate(
         _jinja(override) or named.get("default"),
         bos_token=_token_text(settings.get("bos_token")),
