@@ -30,15 +30,15 @@ SKILLS: dict[str, Skill] = {
 }
 # Shares of dialogues, not of tokens; the skills that are hardest to learn get more.
 WEIGHTS = {
-    "help": 22,
-    "talk": 7,
-    "unknown": 10,
-    "memory": 10,
-    "copying": 24,
-    "extraction": 14,
+    "help": 24,
+    "talk": 9,
+    "unknown": 14,
+    "memory": 12,
+    "copying": 18,
+    "extraction": 16,
     "tools": 20,
-    "arithmetic": 18,
-    "style": 10,
+    "arithmetic": 12,
+    "style": 14,
 }
 JOINED_SHARE = 0.15
 # Of the joined conversations, those long enough to reach the end of the context.
@@ -75,6 +75,8 @@ def joined(rng: random.Random) -> Dialogue:
     num_characters = 0
     for _ in range(rng.randint(2, most)):
         dialogue = SKILLS[rng.choice(JOINABLE)](rng, "train")
+        while dialogue.messages[0]["role"] == "system":
+            dialogue = SKILLS[rng.choice(JOINABLE)](rng, "train")
         num_characters += sum(len(m["content"]) for m in dialogue.messages)
         if num_characters > MAX_JOINED_CHARACTERS:
             break
