@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -30,10 +31,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulator]:
     if sys.platform != "linux":
         pytest.skip("the simulator has been ported to Linux only")
 
-    def install(
-        *, seed: int = 0, cache_bytes: int = 0, edit: Callable[[str], str] = lambda text: text
-    ) -> Simulator:
-        simulator = Simulator(seed=seed, cache_bytes=cache_bytes)
+    def install(*, edit: Callable[[str], str] = lambda text: text, **options: Any) -> Simulator:
+        simulator = Simulator(**options)
 
         def compile_kernel(k: kernel.Kernel) -> Callable[..., object]:
             return simulator.metal_kernel(

@@ -145,11 +145,28 @@ def test_a_decode_step_is_traced_with_mlxs_own_kernels():
 def test_no_operation_of_a_decode_step_makes_a_pool():
     """Pools go into our kernels and through `depends`, which hands on the same memory."""
     step, arrays = make_step(make_network("Q8_0"))
-    pool_shape = arrays[1].shape
-    makers = Counter(op.name for op in graph(step, *arrays) if pool_shape in op.outputs)
+    shape = arrays[1].shape
+    steps = graph(step, *arrays)
+    makers = Counter(op.name for op in steps if any(edge.shape == shape for edge in op.outputs))
     assert makers == {"Depends": 2}
-    readers = Counter(op.name for op in graph(step, *arrays) if pool_shape in op.inputs)
+    readers = Counter(op.name for op in steps if any(edge.shape == shape for edge in op.inputs))
     assert readers == {"CustomKernel": 4, "Depends": 2}
+
+
+@pytest.mark.usefixtures("metal_backend")
+def test_every_read_of_a_pool_waits_for_the_write_before_it():
+    """A write has a fence for its output; what reads the pool it gave takes that very fence."""
+    step, arrays = make_step(make_network("Q8_0"))
+    steps = graph(step, *arrays)
+    writes = [op for op in steps if op.name == "Depends"]
+    for write in writes:
+        fence = write.inputs[1]
+        assert fence.shape == (8,)
+        (writer,) = [op for op in steps if fence in op.outputs]
+        assert write.inputs[0] in writer.inputs
+        readers = [op for op in steps if write.outputs[0] in op.inputs]
+        assert readers
+        assert all(fence in reader.inputs for reader in readers)
 
 
 def test_a_decode_step_leaves_pools_where_they_are(request):

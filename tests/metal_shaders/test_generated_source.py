@@ -36,7 +36,7 @@ def test_buffers_and_text_keep_to_the_limits(sources):
 
 
 def test_the_simulator_binds_buffers_as_mlx_does(simulate, sources):
-    simulator = simulate()
+    simulator = simulate(executes=False)
     for name, (run, arrays) in operations().items():
         simulator.launches.clear()
         run(*arrays)
@@ -48,7 +48,6 @@ def test_the_simulator_binds_buffers_as_mlx_does(simulate, sources):
             ]
             assert ours == BUFFER.findall(source.signature)
             assert f"custom_kernel_{launch.kernel}_" in source.signature
-            assert launch.threadgroup_bytes <= 32768
 
 
 def opencl(source: GeneratedSource) -> str:

@@ -60,12 +60,19 @@ def trace(function: Callable[..., Any], *arrays: mx.array) -> list[GeneratedSour
     return [GeneratedSource(name, text) for name, text in _GENERATED.findall(printed[0])]
 
 
-class Primitive(NamedTuple):
-    """One operation of MLX's graph; shapes of its inputs and outputs."""
+class Edge(NamedTuple):
+    """An array between operations."""
 
     name: str
-    inputs: list[tuple[int, ...]]
-    outputs: list[tuple[int, ...]]
+    shape: tuple[int, ...]
+
+
+class Primitive(NamedTuple):
+    """One operation of MLX's graph."""
+
+    name: str
+    inputs: list[Edge]
+    outputs: list[Edge]
 
 
 def graph(function: Callable[..., Any], *arrays: mx.array) -> list[Primitive]:
@@ -74,7 +81,10 @@ def graph(function: Callable[..., Any], *arrays: mx.array) -> list[Primitive]:
 
     def collect(entry: dict[str, Any]) -> None:
         if entry["type"] == "primitive":
-            ends = ([tuple(shape) for _, shape, _ in entry[k]] for k in ("inputs", "outputs"))
+            ends = (
+                [Edge(name, tuple(shape)) for name, shape, _ in entry[side]]
+                for side in ("inputs", "outputs")
+            )
             found.append(Primitive(entry["name"], *ends))
 
     try:

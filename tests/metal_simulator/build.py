@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 COMPILER = os.environ.get("CXX", "g++")
 FLAGS = [
     "-std=c++20",
-    "-O1",
+    "-Og",
     "-g0",
     "-fPIC",
     "-shared",
@@ -72,10 +72,10 @@ def _precompiled_dir() -> Path:
     return folder
 
 
-def compile_shared(source: str) -> Path:
+def compile_shared(source: str, *options: str) -> Path:
     """The shared object of one C++ text, built unless the cache holds it."""
     target = cache_dir() / f"{_digest(source)}.so"
-    _compile(source, target, f"-I{_precompiled_dir()}")
+    _compile(source, target, f"-I{_precompiled_dir()}", *options)
     return target
 
 
@@ -88,8 +88,8 @@ def runtime() -> ctypes.CDLL:
 
 def load_kernel(source: str, symbol: str) -> int:
     """The address of the entry point `symbol` of a kernel text."""
-    runtime()
-    library = _library(compile_shared(source))
+    runtime()  # has loaded every library that a kernel needs
+    library = _library(compile_shared(source, "-nostdlib"))
     address = ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value
     assert address is not None
     return address

@@ -102,11 +102,13 @@ class Simulator:
 
     With `cache_bytes` set, traffic is measured against a last-level cache of that size. Take it
     smaller than the data that must be read once, else a second read would cost nothing.
+    Unless it `executes`, launches are recorded and their outputs hold nothing.
     """
 
-    def __init__(self, *, seed: int = 0, cache_bytes: int = 0) -> None:
+    def __init__(self, *, seed: int = 0, cache_bytes: int = 0, executes: bool = True) -> None:
         self.seed = seed
         self.cache_bytes = cache_bytes
+        self.executes = executes
         self.launches: list[Launch] = []
         # Bytes that hold nothing yet, by address; the arrays are kept so that none is reused.
         self._undefined: dict[int, tuple[mx.array, np.ndarray]] = {}
@@ -198,6 +200,10 @@ class SimulatedKernel:
     ) -> None:
         parameters = self._parameters(inputs, outputs)
         assert len(parameters) <= MAX_BUFFERS
+        if not self.simulator.executes:
+            launch = Launch(self.name, parameters, dict(template), grid, threadgroup, 0, {})
+            self.simulator.launches.append(launch)
+            return
         entry = _entry(self.header, self.body, parameters, template)
         arrays = [*inputs, *outputs]
         data = [memory(a) for a in arrays]
