@@ -82,15 +82,26 @@ class Tokenize:
     id: str
     text: str
     add_special: bool = True
+    with_pieces: bool = False
+
+
+@dataclass(frozen=True)
+class Detokenize:
+    """Answered by `Detokenized`."""
+
+    id: str
+    token_ids: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Embed:
-    """Answered by `Embedded`, one vector for each text."""
+    """Answered by `Progress` and `Embedded`, one vector for each text."""
 
     id: str
-    texts: Sequence[str]
+    texts: Sequence[str | Sequence[int]]
+    """As text or as token ids."""
     truncate: bool = True
+    """Whether what does not fit into the context is cut off; else it is refused."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,8 @@ class Done:
     id: str
     finish_reason: str
     stats: RequestStats
+    stop: str = ""
+    """The stop string that ended it, where one did."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +178,25 @@ class Tokenized:
 
     id: str
     token_ids: Sequence[int]
+    pieces: Sequence[Sequence[int]] = ()
+    """The bytes of each token, when asked for."""
+
+
+@dataclass(frozen=True)
+class Detokenized:
+    """Text of a `Detokenize`."""
+
+    id: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Vectors of an `Embed`, each of length one."""
+    """Vectors of an `Embed`, as the model gives them."""
 
     id: str
-    vectors: Sequence[Sequence[float]]
+    vectors: Sequence[str]
+    """Each as base64 of little-endian float32."""
     num_prompt_tokens: int
 
 
@@ -205,15 +229,16 @@ class Metrics:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-Message = Load | Generate | Abort | Tokenize | Embed | Shutdown
-Event = Ready | Started | Progress | Delta | Done | Tokenized | Embedded | Failed | Metrics
-RequestEvent = Started | Progress | Delta | Done | Tokenized | Embedded | Failed
+Message = Load | Generate | Abort | Tokenize | Detokenize | Embed | Shutdown
+RequestEvent = Started | Progress | Delta | Done | Tokenized | Detokenized | Embedded | Failed
+Event = Ready | RequestEvent | Metrics
 
 _KINDS: dict[str, type[Message | Event]] = {
     kind.__name__: kind
     for kind in (
-        *(Load, Generate, Abort, Tokenize, Embed, Shutdown),
-        *(Ready, Started, Progress, Delta, Done, Tokenized, Embedded, Failed, Metrics),
+        *(Load, Generate, Abort, Tokenize, Detokenize, Embed, Shutdown),
+        *(Ready, Started, Progress, Delta, Done),
+        *(Tokenized, Detokenized, Embedded, Failed, Metrics),
     )
 }
 

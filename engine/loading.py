@@ -10,8 +10,9 @@ import mlx.nn as nn
 
 from engine.block_pool import BlockPool
 from engine.disk_cache import DiskCache
-from engine.draft_loading import cache_token_bytes, make_draft_model
+from engine.draft_loading import cache_token_bytes, check_same_tokens, make_draft_model
 from engine.draft_model import DraftModel
+from engine.embedding import Embedder
 from engine.engine import Engine
 from engine.kernels import StoredMatrix, check_metal_kernels, replaced_kernels
 from engine.kv_cache import KVCache, layer_windows, probe_layers
@@ -89,6 +90,7 @@ class LoadedModel:
     tokenizer: Tokenizer
     chat_template: ChatTemplate
     engine: Engine
+    embedder: Embedder
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,10 @@ def load_model(
     )
     disk_cache = _open_disk_cache(files, options)
     drafter = None if draft is None else make_draft_model(draft, loaded, num_blocks, limits)
-    engine = _make_engine(loaded, cache, num_blocks, limits, disk_cache, drafter)
-    return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine)
+    pool = BlockPool(num_blocks, BLOCK_SIZE)
+    engine = _make_engine(loaded, cache, pool, limits, disk_cache, drafter)
+    embedder = Embedder(files, loaded.network, cache, pool, max_step_tokens=options.max_step_tokens)
+    return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine, embedder)
 
 
 def load_network(
@@ -188,7 +192,7 @@ def _open_disk_cache(files: ModelFiles, options: EngineOptions) -> DiskCache | N
 def _make_engine(
     loaded: LoadedNetwork,
     cache: KVCache,
-    num_blocks: int,
+    pool: BlockPool,
     limits: SchedulerLimits,
     disk_cache: DiskCache | None,
     drafter: DraftModel | None,
@@ -204,7 +208,7 @@ def _make_engine(
 
     return Engine(
         ModelRunner(loaded.network, cache),
-        BlockPool(num_blocks, BLOCK_SIZE),
+        pool,
         limits,
         eos_token_ids=loaded.tokenizer.eos_token_ids,
         num_logits=int(loaded.config.get("vocab_size") or loaded.tokenizer.vocab_size),

@@ -15,6 +15,8 @@ from app.daemon.model_worker import ModelSource, ModelWorker
 from app.daemon.worker_process import WorkerProcess
 from app.protocol import (
     Delta,
+    Detokenize,
+    Detokenized,
     Done,
     Embed,
     Embedded,
@@ -31,7 +33,8 @@ from models.errors import UserError
 
 log = logging.getLogger("localllm.daemon")
 
-Asked = Generate | Embed | Tokenize
+Asked = Generate | Embed | Tokenize | Detokenize
+Result = Embedded | Tokenized | Detokenized
 
 
 class Late(UserError):
@@ -54,7 +57,7 @@ class Answer:
     logprobs: list[Json] = field(default_factory=list)
     prompt_logprobs: list[Json] = field(default_factory=list)
     done: Done | None = None
-    result: Embedded | Tokenized | None = None
+    result: Result | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -78,7 +81,7 @@ class Answer:
                 self.prompt_logprobs.clear()  # another worker reads the prompt again
         elif isinstance(event, Done):
             self.done = event
-        elif isinstance(event, Embedded | Tokenized):
+        elif isinstance(event, Result):
             self.result = event
 
     def to_send(self) -> Asked:

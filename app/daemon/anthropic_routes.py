@@ -7,11 +7,12 @@ from starlette.responses import Response
 from app.daemon.answer import Answering
 from app.daemon.anthropic_replies import MessageEncoder
 from app.daemon.anthropic_requests import parse_messages_request
+from app.daemon.encoder import Json
 from app.daemon.ollama_requests import TextRequest, check_capabilities, to_generates
 from app.daemon.openai_routes import relax_thinking
-from app.daemon.reply import AnswerReply
+from app.daemon.reply import AnswerReply, ResultReply
 from app.daemon.state import read_body, state_of
-from app.daemon.watched_reply import JSONReply
+from app.protocol import Started
 
 router = APIRouter()
 
@@ -29,11 +30,18 @@ async def count_tokens(request: Request) -> Response:
     """How many tokens a conversation would have."""
     body = await read_body(request)
     asked = parse_messages_request({"max_tokens": 1, **body})
-    async with _answering(request, asked) as answering:
-        (answer,) = answering.answers.values()
-        while answer.started is None:
-            await answering.take()
-    return JSONReply({"input_tokens": answer.started.num_prompt_tokens})
+    return ResultReply(_answering(request, asked), _count, lambda each: _started(each) is not None)
+
+
+def _started(answering: Answering) -> Started | None:
+    (answer,) = answering.answers.values()
+    return answer.started
+
+
+def _count(answering: Answering) -> Json:
+    started = _started(answering)
+    assert started is not None
+    return {"input_tokens": started.num_prompt_tokens}
 
 
 def _answering(request: Request, asked: TextRequest) -> Answering:

@@ -18,6 +18,7 @@ from app.daemon import (
     pull_routes,
     refused_routes,
     status_routes,
+    token_routes,
 )
 from app.daemon.addresses import is_loopback
 from app.daemon.authority import Authority
@@ -41,6 +42,7 @@ ROUTES = (
     pull_routes,
     refused_routes,
     status_routes,
+    token_routes,
 )
 Preloaded = tuple[ModelSource, subprocess.Popen[bytes]]
 

@@ -1,10 +1,12 @@
 """Writes an answer while it is made: as a stream, or gathered into one object."""
 
+from collections.abc import Callable
+
 from starlette.responses import Response
 from starlette.types import Scope, Send
 
 from app.daemon.answer import Answering
-from app.daemon.encoder import Encoder, Times
+from app.daemon.encoder import Encoder, Json, Times
 from app.daemon.watched_reply import JSONReply, WatchedReply
 from app.protocol import Delta, Done, Progress, RequestEvent, Started
 from models.errors import UserError
@@ -69,6 +71,32 @@ class AnswerReply(WatchedReply):
 
     def _times(self) -> Times:
         return Times(self._answering.elapsed_s, self._answering.load_s)
+
+
+class ResultReply(WatchedReply):
+    """One object made of an answering that has finished, or is `far_enough`.
+
+    Errors are raised: the path they are on says in which shape the client gets them.
+    """
+
+    def __init__(
+        self,
+        answering: Answering,
+        write: Callable[[Answering], Json],
+        far_enough: Callable[[Answering], bool] = lambda answering: answering.is_finished,
+    ) -> None:
+        super().__init__("application/json")
+        self._answering = answering
+        self._write = write
+        self._far_enough = far_enough
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Wait for it; leaving early aborts it."""
+        async with self._answering as answering:
+            while not self._far_enough(answering):
+                await answering.take()
+            body = self._write(answering)
+        await self.send_whole(JSONReply(body), scope, send)
 
 
 def error_reply(error: UserError, encoder: Encoder) -> Response:

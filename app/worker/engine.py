@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 from app.protocol import (
     Abort,
     Delta,
+    Detokenize,
+    Detokenized,
     Done,
     Embed,
     Event,
@@ -14,50 +16,24 @@ from app.protocol import (
     Generate,
     Metrics,
     Progress,
-    Started,
     Tokenize,
     Tokenized,
 )
 from app.worker.delta import make_delta, make_logprob
-from app.worker.prompt import Prompt, make_prompt
+from app.worker.embedding import Embedding, embed_step, prepare_embedding
+from app.worker.prompt import Prompt, check_token_ids, make_prompt
+from app.worker.writing import Writing, is_answer, whole_stats
 from engine.loading import LoadedModel
 from engine.request import Grammar, Request, RequestStats, StepOutput, TokenLogprob
 from engine.text.output_parser import make_output_parser, opens_thinking, thinking_tags
 from engine.text.text_stream import TextDelta, TextStream
 from engine.text.tool_grammar import make_tool_grammar
-from models.errors import Unsupported, UserError
+from models.errors import UserError
 
 log = logging.getLogger("localllm.worker")
 
-
-@dataclass
-class Writing:
-    """One answer on its way."""
-
-    asked: Generate
-    prompt: Prompt
-    request: Request
-    stream: TextStream
-    later_grammar: Grammar | None = None
-    """Holds from the answer on; the thought before it is free."""
-    thought_ids: list[int] = field(default_factory=list)
-    """Output so far while `later_grammar` waits."""
-    thought_stats: RequestStats | None = None
-    has_read: bool = False
-    """Whether log-probabilities of the prompt have begun to come."""
-    finish_reason: str | None = None
-    """Given when nothing is missing behind the output that is resumed."""
-
-    @property
-    def started(self) -> Started:
-        """What the daemon is told first."""
-        return Started(
-            self.asked.id,
-            len(self.prompt.token_ids),
-            self.prompt.token_ids if self.asked.return_prompt_ids else (),
-            self.prompt.num_dropped_messages,
-            self.prompt.num_dropped_tokens,
-        )
+Asked = Generate | Tokenize | Detokenize | Embed
+Prepared = Writing | Embedding | Event
 
 
 class WorkerEngine:
@@ -70,7 +46,7 @@ class WorkerEngine:
     @property
     def is_idle(self) -> bool:
         """Whether `step` has nothing to do."""
-        return not self._model.engine.has_unfinished
+        return not (self._model.engine.has_unfinished or self._model.embedder.has_unfinished)
 
     def metrics(self) -> Metrics:
         """The engine's counts."""
@@ -84,30 +60,36 @@ class WorkerEngine:
             log.warning("prefixes are not kept on disk: %s", error)
             return False
 
-    def prepare(self, message: Generate | Tokenize | Embed) -> Writing | Event:
+    def prepare(self, message: Asked) -> Prepared:
         """Render and encode; what needs no engine is answered at once.
 
         Raises:
             UserError: the prompt cannot be made, or does not fit.
         """
+        tokenizer = self._model.tokenizer
         if isinstance(message, Tokenize):
-            encode = self._model.tokenizer.encode
-            return Tokenized(message.id, encode(message.text, add_special=message.add_special))
+            token_ids = tokenizer.encode(message.text, add_special=message.add_special)
+            pieces = [list(tokenizer.token_bytes(token_id)) for token_id in token_ids]
+            return Tokenized(message.id, token_ids, pieces if message.with_pieces else ())
+        if isinstance(message, Detokenize):
+            check_token_ids(message.token_ids, tokenizer.vocab_size)
+            return Detokenized(message.id, tokenizer.decode(message.token_ids))
         if isinstance(message, Embed):
-            raise Unsupported(
-                f"model '{self._model.info.name}' makes text, not embeddings",
-                hint="use an embedding model",
-            )
+            return prepare_embedding(self._model, message)
         held = self._model.engine.limits.max_context_tokens
         limit = min(held, message.max_context_tokens or held)
         prompt = make_prompt(self._model, message, limit)
         return self._resume(message, prompt, limit - len(prompt.token_ids))
 
-    def take(self, item: Writing | Event | Abort) -> list[Event]:
+    def take(self, item: Prepared | Abort) -> list[Event]:
         """Give what was prepared to the engine, or pass an event on."""
         if isinstance(item, Abort):
             self._writing.pop(item.id, None)
             self._model.engine.abort(item.id)
+            self._model.embedder.abort(item.id)
+            return []
+        if isinstance(item, Embedding):
+            self._model.embedder.add(item.id, item.texts)
             return []
         if not isinstance(item, Writing):
             return [item]
@@ -117,7 +99,7 @@ class WorkerEngine:
             stats = RequestStats(
                 num_prompt_tokens, num_prompt_tokens, num_output_tokens, 0, 0, 0.0, 0.0, 0.0
             )
-            return [item.started, Done(item.asked.id, item.finish_reason, stats)]
+            return [item.started, Done(item.asked.id, item.finish_reason, stats, item.stop)]
         try:
             self._model.engine.add_request(item.request)
         except UserError as error:
@@ -127,11 +109,12 @@ class WorkerEngine:
 
     def step(self) -> list[Event]:
         """One step of the engine, and what it means for each request."""
-        if self.is_idle:
-            return []
         events: list[Event] = []
-        for output in self._model.engine.step():
-            events += self._advance(output, self._writing[output.request_id])
+        if self._model.engine.has_unfinished:
+            for output in self._model.engine.step():
+                events += self._advance(output, self._writing[output.request_id])
+        if self._model.embedder.has_unfinished:
+            events += embed_step(self._model.embedder)
         return events
 
     def _make_stream(self, asked: Generate, prompt: Prompt) -> TextStream:
@@ -170,7 +153,7 @@ class WorkerEngine:
         deltas = [stream.add([token_id]) for token_id in resumed]
         grammar = self._grammar(asked, prompt)
         thinks = grammar is asked.grammar is not None and self._may_think(asked)
-        shown = (i for i, delta in enumerate(deltas) if _is_answer(delta))
+        shown = (i for i, delta in enumerate(deltas) if is_answer(delta))
         answer_at = next(shown, len(resumed)) if thinks else 0
         is_free = thinks and answer_at == len(resumed)
         left = min(asked.sampling.max_tokens or room, room) - len(resumed)
@@ -188,7 +171,9 @@ class WorkerEngine:
         if is_free:
             writing.later_grammar = asked.grammar
             writing.thought_ids = list(resumed)
-        if any(delta.stopped for delta in deltas):
+        writing.stop = next((delta.stop for delta in deltas if delta.stop), "")
+        has_called = any(delta.tool_calls for delta in deltas)
+        if writing.stop or (has_called and not asked.parallel_calls):
             writing.finish_reason = "stop"
         elif resumed and left <= 0:
             writing.finish_reason = "length"
@@ -206,13 +191,25 @@ class WorkerEngine:
             return [*events, Progress(request_id, output.num_computed_tokens)]
         if writing.later_grammar is not None:
             return events + self._think(output, writing)
-        delta = writing.stream.add(output.token_ids)
+        delta = self._add(writing, output.token_ids)
+        writing.stop = delta.stop
         token_ids = output.token_ids[: delta.num_tokens]
         events.append(self._delta(request_id, token_ids, delta, output.logprobs))
         if delta.stopped or (delta.tool_calls and not writing.asked.parallel_calls):
             stats = stats or self._abort(request_id)
             reason = "stop"
         return events + (self._finish(writing, reason, stats) if reason is not None else [])
+
+    def _add(self, writing: Writing, token_ids: Sequence[int]) -> TextDelta:
+        """The tokens' text; where one call is wanted, nothing behind it is looked at."""
+        if writing.asked.parallel_calls:
+            return writing.stream.add(token_ids)
+        delta = TextDelta()
+        for token_id in token_ids:
+            delta += writing.stream.add([token_id])
+            if delta.tool_calls:
+                break
+        return replace(delta, tool_calls=delta.tool_calls[:1])
 
     def _read(self, output: StepOutput, writing: Writing) -> Delta:
         """Log-probabilities of the prompt; its first token has none and stands before them."""
@@ -231,13 +228,14 @@ class WorkerEngine:
         answers = output.finish_reason == "stop"
         for index, token_id in enumerate(output.token_ids):
             delta = writing.stream.add([token_id])
-            if _is_answer(delta):
+            if is_answer(delta):
                 answers = True
                 break
             writing.thought_ids.append(token_id)
             logprobs = output.logprobs[index : index + 1]
             events.append(self._delta(request_id, [token_id], delta, logprobs))
             if delta.stopped:
+                writing.stop = delta.stop
                 stats = output.stats or self._abort(request_id)
                 return events + self._finish(writing, "stop", stats)
         if answers:
@@ -303,26 +301,4 @@ class WorkerEngine:
         request_id = writing.asked.id
         del self._writing[request_id]
         rest = self._delta(request_id, (), writing.stream.finish(), ())
-        return [rest, Done(request_id, reason, _whole_stats(stats, writing))]
-
-
-def _is_answer(delta: TextDelta) -> bool:
-    """Whether the thought is over: something else than white space is shown."""
-    return bool(delta.content.strip() or delta.tool_calls)
-
-
-def _whole_stats(stats: RequestStats, writing: Writing) -> RequestStats:
-    """The engine's stats of the last request, for the prompt and output that the client sees."""
-    num_prompt_tokens = len(writing.prompt.token_ids)
-    num_before = len(writing.request.prompt_token_ids) - num_prompt_tokens
-    first = writing.thought_stats or stats
-    between_s = 0.0 if first is stats else first.decode_s + stats.queue_s + stats.prefill_s
-    return replace(
-        stats,
-        num_prompt_tokens=num_prompt_tokens,
-        num_cached_tokens=min(first.num_cached_tokens, num_prompt_tokens),
-        num_output_tokens=stats.num_output_tokens + num_before,
-        queue_s=first.queue_s,
-        prefill_s=first.prefill_s,
-        decode_s=stats.decode_s + between_s,
-    )
+        return [rest, Done(request_id, reason, whole_stats(stats, writing), writing.stop)]

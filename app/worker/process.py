@@ -30,7 +30,7 @@ from app.protocol import (
 from models.errors import UserError
 
 if TYPE_CHECKING:
-    from app.worker.engine import WorkerEngine, Writing
+    from app.worker.engine import Prepared, WorkerEngine
     from engine.loading import LoadedModel
 
 log = logging.getLogger("localllm.worker")
@@ -38,7 +38,7 @@ log = logging.getLogger("localllm.worker")
 METRICS_EVERY_S = 1.0
 
 Inbox = queue.SimpleQueue[Message]
-Outbox: TypeAlias = "queue.SimpleQueue[Writing | Event | Abort | Shutdown]"
+Outbox: TypeAlias = "queue.SimpleQueue[Prepared | Abort | Shutdown]"
 
 
 def main() -> None:

@@ -43,9 +43,20 @@ def make_prompt(model: LoadedModel, asked: Generate, max_context_tokens: int) ->
 
 def _verbatim(model: LoadedModel, asked: Generate) -> Prompt:
     given = asked.prompt_token_ids
+    check_token_ids(given, model.tokenizer.vocab_size)
     encode = model.tokenizer.encode
     token_ids = [] if given and not asked.prompt else encode(asked.prompt, add_special=not given)
     return Prompt((*given, *token_ids), asked.prompt)
+
+
+def check_token_ids(token_ids: Sequence[int], vocab_size: int) -> None:
+    """Raises InvalidInput when a client's token is none of the model's."""
+    wrong = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
+    if wrong:
+        raise InvalidInput(
+            f"token {wrong[0]} does not exist",
+            hint=f"the model's tokens have numbers below {vocab_size}",
+        )
 
 
 def _rendered(

@@ -16,9 +16,24 @@ class TextDelta:
     content: str = ""
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    stopped: bool = False
-    """A stop string came up; nothing after it is looked at."""
+    stop: str = ""
+    """The stop string that came up; nothing after it is looked at."""
     num_tokens: int = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string came up."""
+        return bool(self.stop)
+
+    def __add__(self, later: "TextDelta") -> "TextDelta":
+        """This and what came after it."""
+        return TextDelta(
+            self.content + later.content,
+            self.thinking + later.thinking,
+            self.tool_calls + later.tool_calls,
+            self.stop or later.stop,
+            self.num_tokens + later.num_tokens,
+        )
 
 
 class TextStream:
@@ -37,14 +52,14 @@ class TextStream:
         self._parser = parser
         self._stop = tuple(text for text in stop if text)
         self._held = ""
-        self._stopped = False
+        self._stopped_by = ""
 
     def add(self, token_ids: Iterable[int]) -> TextDelta:
         """The next tokens' text. Tokens after a stop string are ignored."""
         pieces: list[Piece] = []
         num_tokens = 0
         for token_id in token_ids:
-            if self._stopped:
+            if self._stopped_by:
                 break
             num_tokens += 1
             text = self._detokenizer.add(token_id)
@@ -55,9 +70,9 @@ class TextStream:
     def finish(self) -> TextDelta:
         """What was held back, at the end of the answer."""
         pieces: list[Piece] = []
-        if not self._stopped:
+        if not self._stopped_by:
             text = self._without_stop(self._detokenizer.flush())
-            if not self._stopped:
+            if not self._stopped_by:
                 text += self._held
                 self._held = ""
             pieces += self._parse(text)
@@ -68,10 +83,10 @@ class TextStream:
     def _without_stop(self, text: str) -> str:
         """Text that can be shown: up to a stop string, or up to what may be the start of one."""
         self._held += text
-        places = [self._held.find(stop) for stop in self._stop if stop in self._held]
+        places = [(self._held.find(stop), stop) for stop in self._stop if stop in self._held]
         if places:
-            self._stopped = True
-            shown, self._held = self._held[: min(places)], ""
+            place, self._stopped_by = min(places)
+            shown, self._held = self._held[:place], ""
             return shown
         keep = 0
         for stop in self._stop:
@@ -91,6 +106,6 @@ class TextStream:
             content="".join(piece.text for piece in pieces if isinstance(piece, Content)),
             thinking="".join(piece.text for piece in pieces if isinstance(piece, Thinking)),
             tool_calls=tuple(piece for piece in pieces if isinstance(piece, ToolCall)),
-            stopped=self._stopped,
+            stop=self._stopped_by,
             num_tokens=num_tokens,
         )

@@ -5,8 +5,10 @@ seconds apart. `die N` kills the process after N words of a request that was not
 What it is told is written to the file FAKE_WORKER_LOG, one line each.
 """
 
+import base64
 import os
 import select
+import struct
 import sys
 import time
 from pathlib import Path
@@ -105,12 +107,29 @@ class FakeWorker:
                 emit(protocol.Ready(4096, 8192, 1000, 2000, 0.01))
         elif isinstance(message, protocol.Generate):
             self.begin(message)
+        elif isinstance(message, protocol.Embed):
+            self.embed(message)
+        elif isinstance(message, protocol.Tokenize):
+            ids = [ord(letter) for letter in message.text]
+            pieces = [[token_id] for token_id in ids] if message.with_pieces else []
+            emit(protocol.Tokenized(message.id, [1] * message.add_special + ids, pieces))
+        elif isinstance(message, protocol.Detokenize):
+            emit(protocol.Detokenized(message.id, "".join(map(chr, message.token_ids))))
         elif isinstance(message, protocol.Abort):
             note(f"abort {message.id}")
             self.talks.pop(message.id, None)
         elif isinstance(message, protocol.Shutdown):
             note("shutdown")
             sys.exit(0)
+
+    def embed(self, message: protocol.Embed) -> None:
+        """Each text's vector is [its length, 1.0, 0.0]; "never" is never answered."""
+        note(f"embed {len(message.texts)}")
+        if "never" in message.texts:
+            return
+        vectors = [struct.pack("<3f", len(text), 1.0, 0.0) for text in message.texts]
+        packed = [base64.b64encode(vector).decode() for vector in vectors]
+        emit(protocol.Embedded(message.id, packed, sum(map(len, message.texts))))
 
     def begin(self, message: protocol.Generate) -> None:
         """Start to answer."""

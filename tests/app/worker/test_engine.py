@@ -1,13 +1,31 @@
 """Requests and answers around an engine that says what the test wrote."""
 
+import base64
+import struct
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from app.protocol import Abort, Delta, Done, Embed, Event, Failed, Generate, Progress, Tokenize
+from app.protocol import (
+    Abort,
+    Delta,
+    Detokenize,
+    Detokenized,
+    Done,
+    Embed,
+    Embedded,
+    Event,
+    Failed,
+    Generate,
+    Progress,
+    Tokenize,
+    Tokenized,
+)
 from app.worker.engine import WorkerEngine
+from engine.embedding import EmbedOutput
 from engine.request import (
     Grammar,
     Request,
@@ -17,7 +35,7 @@ from engine.request import (
     TokenLogprob,
 )
 from engine.text.chat_template import ChatTemplate
-from models.errors import InvalidInput, Unsupported
+from models.errors import InvalidInput
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
@@ -40,6 +58,9 @@ class Letters:
         assert parse_special
         return [BOS] * add_special + [ord(letter) for letter in text]
 
+    def decode(self, token_ids: Any) -> str:
+        return "".join(map(chr, token_ids))
+
     def token_bytes(self, token_id: int) -> bytes:
         return chr(token_id).encode()
 
@@ -48,6 +69,37 @@ class Letters:
 
     def is_special(self, token_id: int) -> bool:
         return token_id < 2
+
+
+@dataclass
+class Vectors:
+    """An embedder whose vectors are [length, last token]; a text of token 13 fails."""
+
+    pooling: str = "last"
+    jobs: list[tuple[str, Any]] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def has_unfinished(self) -> bool:
+        return bool(self.jobs)
+
+    def add(self, request_id: str, texts: Any) -> None:
+        self.jobs.append((request_id, texts))
+
+    def abort(self, request_id: str) -> None:
+        self.jobs = [job for job in self.jobs if job[0] != request_id]
+
+    def step(self) -> list[EmbedOutput]:
+        request_id, texts = self.jobs[0]
+        if texts == [[13]]:
+            self.jobs.pop()
+            return [EmbedOutput(request_id, 1, error=InvalidInput("not a number"))]
+        if request_id not in self.told:
+            self.told.add(request_id)
+            return [EmbedOutput(request_id, 1)]
+        self.jobs.pop(0)
+        vectors = tuple(np.array([len(text), text[-1]], np.float32) for text in texts)
+        return [EmbedOutput(request_id, sum(map(len, texts)), vectors)]
 
 
 @dataclass
@@ -121,6 +173,7 @@ def make(script: Script, template: str = TEMPLATE) -> WorkerEngine:
         engine=script,
         tokenizer=Letters(),
         chat_template=ChatTemplate(template, bos_token="\x01"),
+        embedder=Vectors(),
         info=SimpleNamespace(name="letters"),
     )
     return WorkerEngine(model)
@@ -291,11 +344,73 @@ def test_what_the_engine_refuses_is_the_clients_error() -> None:
     assert failed == [Failed("a", "InvalidInput", "no such grammar")]
 
 
-def test_tokenize_is_answered_and_embed_refused() -> None:
+def test_text_becomes_tokens_and_text_again() -> None:
     engine = make(Script())
-    assert engine.prepare(Tokenize("t", "ab")).token_ids == [BOS, 97, 98]
-    with pytest.raises(Unsupported, match="not embeddings"):
-        engine.prepare(Embed("e", ["x"]))
+    assert engine.prepare(Tokenize("t", "ab")) == Tokenized("t", [BOS, 97, 98])
+    asked = Tokenize("t", "ab", add_special=False, with_pieces=True)
+    assert engine.prepare(asked).pieces == [[97], [98]]
+    assert engine.prepare(Detokenize("d", [97, 98])) == Detokenized("d", "ab")
+    with pytest.raises(InvalidInput, match="token 1114112 does not exist"):
+        engine.prepare(Detokenize("d", [0x110000]))
+    with pytest.raises(InvalidInput, match="token -1 does not exist"):
+        engine.prepare(Generate("a", prompt_token_ids=[5, -1]))
+
+
+def run_embed(script: Script, texts: list[Any], **fields: Any) -> list[Event]:
+    engine = make(script)
+    events = engine.take(engine.prepare(Embed("e", texts, **fields)))
+    while not engine.is_idle:
+        events += engine.step()
+    return events
+
+
+def test_an_embedding_is_told_of_and_packed() -> None:
+    progress, embedded = run_embed(Script(), ["ab", [5, 6]])
+    assert progress == Progress("e", 1)
+    assert isinstance(embedded, Embedded)
+    assert embedded.num_prompt_tokens == 5
+    unpacked = [struct.unpack("<2f", base64.b64decode(each)) for each in embedded.vectors]
+    assert unpacked == [(3.0, 98.0), (2.0, 6.0)]
+
+
+def test_a_text_too_long_is_cut_before_its_end_token_or_refused() -> None:
+    script = Script(limits=SimpleNamespace(max_context_tokens=4))
+    *_, cut = run_embed(script, [[97, 98, 99, 100, 101], [97, 98, 99, 100, 0]])
+    unpacked = [struct.unpack("<2f", base64.b64decode(each)) for each in cut.vectors]
+    assert unpacked == [(4.0, 100.0), (4.0, 0.0)]
+    with pytest.raises(InvalidInput, match="the input length exceeds the context length"):
+        run_embed(script, ["abcdef"], truncate=False)
+    with pytest.raises(InvalidInput, match="without tokens"):
+        run_embed(script, [[]])
+
+
+def test_an_embedding_that_fails_or_is_left_ends_alone() -> None:
+    assert run_embed(Script(), [[13]]) == [Failed("e", "InvalidInput", "not a number")]
+    engine = make(Script())
+    engine.take(engine.prepare(Embed("e", ["x"])))
+    engine.take(Abort("e"))
+    assert engine.is_idle
+
+
+@pytest.mark.parametrize("chunk", [1, 100])
+def test_only_one_call_is_made_where_one_is_wanted(chunk: int) -> None:
+    call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    script = Script(free=f"{call}\n{call} and more", chunk=chunk)
+    template = f"{TEMPLATE}<tool_call>{{{{ tools }}}}"
+    asked = ask(tools=[{"function": {"name": "f"}}], parallel_calls=False)
+    events = run(make(script, template), asked)
+    calls = [call for event in events if isinstance(event, Delta) for call in event.tool_calls]
+    assert calls == [{"name": "f", "arguments": {}}]
+    assert (content(events), events[-1].finish_reason) == ("", "stop")
+
+
+def test_a_required_call_is_asked_of_the_engine_as_a_grammar() -> None:
+    script = Script(held='{"name": "f"}')
+    asked = ask(tools=[{"function": {"name": "f"}}], must_call=True)
+    run(make(script, f"{TEMPLATE}<tool_call>{{{{ tools }}}}"), asked)
+    (request,) = script.requests
+    assert request.grammar is not None
+    assert request.grammar.kind == "lark"
 
 
 def test_progress_is_told_while_a_prompt_is_read() -> None:

@@ -53,9 +53,9 @@ def test_nothing_from_a_stop_string_on_is_shown(
 def test_tokens_after_a_stop_string_are_not_used(tokenizer: Tokenizer) -> None:
     stream = TextStream(tokenizer, None, ("ab",))
     delta = stream.add(ids(tokenizer, "x") + ids(tokenizer, "ab") + ids(tokenizer, "yy"))
-    assert delta == TextDelta(content="x", stopped=True, num_tokens=2)
-    assert stream.add(ids(tokenizer, "z")) == TextDelta(stopped=True)
-    assert stream.finish() == TextDelta(stopped=True)
+    assert delta == TextDelta(content="x", stop="ab", num_tokens=2)
+    assert stream.add(ids(tokenizer, "z")) == TextDelta(stop="ab")
+    assert stream.finish() == TextDelta(stop="ab")
 
 
 def test_half_a_character_at_the_end_is_shown_as_such(tokenizer: Tokenizer) -> None:
