@@ -42,12 +42,19 @@ class DaemonClient:
     """
 
     def __init__(
-        self, host: str, port: int, *, timeout_s: float | None = None, api_key: str = ""
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout_s: float | None = None,
+        api_key: str = "",
+        draft: str | None = None,
     ) -> None:
         self.host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         self.port = port
         self._timeout_s = timeout_s
         self._api_key = api_key
+        self._draft = draft
         self._streams: set[http.client.HTTPConnection] = set()
 
     def __enter__(self) -> Self:
@@ -86,6 +93,8 @@ class DaemonClient:
 
     def chat(self, body: Mapping[str, Any]) -> Iterator[Json]:
         """Chunks of `/api/chat`."""
+        if self._draft is not None:
+            body = {**body, "options": {**body.get("options", {}), "draft": self._draft}}
         return self._stream("/api/chat", body)
 
     def generate(self, body: Mapping[str, Any]) -> Iterator[Json]:
@@ -222,19 +231,23 @@ def _error(body: Mapping[str, Any], status: int) -> UserError:
 
 
 @contextmanager
-def connect_or_start(settings: Settings, preload: str | None = None) -> Iterator[DaemonClient]:
+def connect_or_start(
+    settings: Settings, preload: str | None = None, draft: str | None = None
+) -> Iterator[DaemonClient]:
     """A client of the daemon that runs, else of a private one that ends with this process.
 
     A private daemon loads `preload` at once, while it is still starting itself. Its log goes to a
-    file of the log directory.
+    file of the log directory. Chats are answered with the help of `draft`, if any.
     """
     running = DaemonClient(settings.host, settings.port, timeout_s=_CONNECT_TIMEOUT_S)
     if running.is_up():
-        with DaemonClient(*settings.address, api_key=settings.api_key) as client:
+        with DaemonClient(*settings.address, api_key=settings.api_key, draft=draft) as client:
             yield client
         return
-    key = settings.api_key
-    with _private_daemon(settings, preload) as address, DaemonClient(*address, api_key=key) as own:
+    with (
+        _private_daemon(settings, preload) as address,
+        DaemonClient(*address, api_key=settings.api_key, draft=draft) as own,
+    ):
         yield own
 
 

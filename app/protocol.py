@@ -25,6 +25,10 @@ class Load:
     model: str
     library: str
     adapter: str | None = None
+    draft: str | None = None
+    """A model that drafts for it."""
+    is_draft_needed: bool = True
+    """Whether a draft model that does not suit the model is an error, or is left out."""
     max_context_tokens: int | None = None
     kv_cache_bytes: int | None = None
     num_threads: int | None = None
@@ -120,6 +124,8 @@ class Ready:
     load_s: float
     supports_tools: bool = False
     supports_thinking: bool = False
+    replaced_kernels: Sequence[str] = ()
+    """Metal kernels that failed their check on this machine, and how."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +141,6 @@ class Started:
     num_dropped_tokens: int = 0
 
 
-    replaced_kernels: Sequence[str] = ()
-    """Metal kernels that failed their check on this machine, and how."""
 @dataclass(frozen=True)
 class Progress:
     """So many of the prompt's tokens are computed."""

@@ -111,6 +111,8 @@ class Settings:
         _parse_count, "LOCALLLM_CONTEXT_LENGTH", "OLLAMA_CONTEXT_LENGTH", default=None
     )
     num_threads: int | None = _setting(_parse_count, "LOCALLLM_THREADS", default=None)
+    draft: str | None = _setting(str, "LOCALLLM_DRAFT", default=None)
+    """Drafts for every model that has the same tokens and no draft model of its own."""
     api_key: str = _setting(str, "LOCALLLM_API_KEY", default="")
     """What our own commands show a daemon that asks for a key."""
     origins: tuple[str, ...] = _setting(

@@ -60,6 +60,7 @@ class Engine:
         read_saved = disk_cache.read if disk_cache else lambda _key: None
         tables = BlockTables(pool, self._cache, read_saved)
         self._speculation = Speculation(drafter)
+        self._kv_bytes = runner.kv_cache.num_bytes + (drafter.num_bytes if drafter else 0)
         self._scheduler = Scheduler(tables, limits, eos_token_ids, self._speculation.propose)
         self._turns = turns or Turns()
         self._history = PromptHistory()
@@ -193,7 +194,7 @@ class Engine:
             num_free_blocks=pool.num_free,
             num_cached_blocks=pool.num_cached,
             block_size=pool.block_size,
-            kv_bytes=self._runner.kv_cache.num_bytes,
+            kv_bytes=self._kv_bytes,
             kv_waste=self._kv_waste(),
             num_preemptions=scheduler.num_preemptions,
             num_evictions=self._cache.num_evictions,

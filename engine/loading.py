@@ -55,6 +55,8 @@ class EngineOptions:
     """0 turns speculation off."""
     draft: ModelFiles | None = None
     """A smaller model with the same tokens that drafts for this one."""
+    is_draft_needed: bool = True
+    """Whether it is an error when that one has other tokens; else it is left out."""
     num_threads: int | None = None
     adapter: Path | None = None
     prefix_directory: Path | None = None
@@ -121,15 +123,16 @@ def load_model(
     if options.num_threads is not None:
         backend.set_num_threads(options.num_threads)
     loaded = load_network(files, options.adapter, options.kernel_checks)
-    draft = None if options.draft is None else load_network(options.draft)
+    draft = _load_draft(files, options, loaded)
     observe(loaded.network)
     fuse(loaded.network)
     loaded.network.eval()
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
     context = min(_wanted_context(options), trained)
     shapes = probe_layers(loaded.network)
+    weight_bytes = loaded.weights.num_bytes + (draft.weights.num_bytes if draft else 0)
     num_blocks = num_pool_blocks(
-        weight_bytes=loaded.weights.num_bytes + (draft.weights.num_bytes if draft else 0),
+        weight_bytes=weight_bytes,
         token_bytes=sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes)
         + (cache_token_bytes(draft) if draft else 0),
         context_tokens=context,
@@ -152,7 +155,7 @@ def load_model(
         context_length=limits.max_context_tokens,
         trained_context_length=trained,
         num_parameters=loaded.weights.num_parameters,
-        weight_bytes=loaded.weights.num_bytes,
+        weight_bytes=weight_bytes,
         embedding_length=int(loaded.config["hidden_size"]),
         replaced_kernels=tuple(replaced_kernels()),
     )
@@ -173,6 +176,24 @@ def load_network(
     if adapter is not None:
         load_adapter(loaded.network, adapter)
     return loaded
+
+
+def _load_draft(
+    files: ModelFiles, options: EngineOptions, target: LoadedNetwork
+) -> LoadedNetwork | None:
+    if options.draft is None:
+        return None
+    if options.draft.digest == files.digest and not options.is_draft_needed:
+        return None
+    draft = load_network(options.draft)
+    try:
+        check_same_tokens(draft.tokenizer, target.tokenizer)
+    except InvalidInput as error:
+        if options.is_draft_needed:
+            raise
+        log.warning("%s does not draft for it: %s", options.draft.name, error.message)
+        return None
+    return draft
 
 
 def _open_disk_cache(files: ModelFiles, options: EngineOptions) -> DiskCache | None:

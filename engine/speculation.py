@@ -33,6 +33,10 @@ Wishes = SequenceOf[tuple[Sequence, int]]
 class Drafter(Protocol):
     """A proposer that takes time (`engine.draft_model`)."""
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of its keys and values."""
+
     def propose(self, wishes: Wishes) -> dict[Sequence, list[int]]:
         """Up to so many drafts for each sequence."""
 

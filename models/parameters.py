@@ -8,6 +8,7 @@ from models.errors import InvalidInput
 from models.name import near_names
 
 WHOLE, NUMBER, FLAG, TEXTS = "whole number", "number", "true or false", "text"
+NAME = "model name"
 
 TYPES = {
     "num_ctx": WHOLE,
@@ -30,8 +31,9 @@ TYPES = {
     "frequency_penalty": NUMBER,
     "use_mmap": FLAG,
     "stop": TEXTS,
+    "draft": NAME,
 }
-"""Source: ollama, api/types.go (`Options`, `Runner`)."""
+"""Source: ollama, api/types.go (`Options`, `Runner`); `draft` is ours: a model that drafts."""
 
 FORMER = frozenset({
     "numa", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock", "num_gqa", "mirostat",
@@ -92,4 +94,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     NUMBER: _parse_number,
     FLAG: _parse_flag,
     TEXTS: str,
+    NAME: str,
 }

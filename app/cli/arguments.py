@@ -22,6 +22,12 @@ adapter_option = click.option(
     help="Apply the LoRA adapter in DIR (made by `localllm finetune`).",
 )
 
+draft_option = click.option(
+    "--draft",
+    metavar="MODEL",
+    help="A smaller model of the same family drafts; the text stays the same.",
+)
+
 
 def number_option(
     name: str, default: float | None, kind: click.ParamType[Any], text: str
@@ -49,6 +55,11 @@ def model_reference(text: str, settings: Settings) -> str:
 
     resolve(text, open_library(settings))
     return str(Path(text).expanduser().absolute())
+
+
+def optional_reference(text: str | None, settings: Settings) -> str | None:
+    """`model_reference` of an option that need not be given."""
+    return None if text is None else model_reference(text, settings)
 
 
 def _is_path(text: str, settings: Settings) -> bool:

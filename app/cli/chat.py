@@ -4,15 +4,16 @@ import sys
 
 import click
 
-from app.cli.arguments import model_reference
+from app.cli.arguments import draft_option, optional_reference
 from app.settings import read_settings
 from models.errors import InvalidInput
 
 
 @click.command("chat")
 @click.argument("model", required=False)
+@draft_option
 @click.pass_context
-def chat_command(ctx: click.Context, model: str | None) -> None:
+def chat_command(ctx: click.Context, model: str | None, draft: str | None) -> None:
     """Talk to a model in the terminal.
 
     Without MODEL to the last one, at first to pocket. F1 shows the keys. Chats are kept in
@@ -23,7 +24,7 @@ def chat_command(ctx: click.Context, model: str | None) -> None:
             "the chat needs a terminal", hint='in scripts: `localllm run MODEL "PROMPT"`'
         )
     settings = read_settings()
-    name = None if model is None else model_reference(model, settings)
+    name = optional_reference(model, settings)
     from app.tui.app import run_chat
 
-    ctx.exit(run_chat(name, settings))
+    ctx.exit(run_chat(name, settings, optional_reference(draft, settings)))

@@ -13,10 +13,12 @@ from app.cli.answer import collect, print_answer, print_stats
 from app.cli.arguments import (
     adapter_option,
     adapter_reference,
+    draft_option,
     json_option,
     model_argument,
     model_reference,
     number_option,
+    optional_reference,
 )
 from app.cli.output import print_json
 from app.client import connect_or_start
@@ -46,6 +48,7 @@ _PATIENCE_S = 1.0
     help="Answer in JSON, or in JSON that a JSON Schema file describes.",
 )
 @adapter_option
+@draft_option
 @click.option("--think/--no-think", default=None, help="For models that can think: do, or do not.")
 @click.option("--keep-alive", metavar="TIME", help="Keep the model loaded: 10m, 1h, 0 or -1.")
 @click.option("--verbose", is_flag=True, help="Print speed and counts to stderr afterwards.")
@@ -71,8 +74,9 @@ def run_command(
         "messages": _messages(options["system"], _read_prompt(prompt)),
         **_request_fields(options),
     }
-    preload = None if "adapter" in body else name
-    with connect_or_start(settings, preload) as client:
+    draft = optional_reference(options["draft"], settings)
+    preload = None if "adapter" in body or draft else name
+    with connect_or_start(settings, preload, draft) as client:
         if as_json:
             print_json(collect(client.chat(body)))
             return

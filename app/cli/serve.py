@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import click
 
-from app.cli.arguments import model_reference
+from app.cli.arguments import model_reference, optional_reference
 from app.durations import parse_seconds
 from app.settings import read_settings
 
@@ -15,6 +15,9 @@ from app.settings import read_settings
 @click.option("--allow-remote", is_flag=True, help="Let other machines in without a key.")
 @click.option("--preload", metavar="MODEL", help="Load MODEL at the start.")
 @click.option(
+    "--draft", metavar="MODEL", help="Drafts for every model with the same tokens; LOCALLLM_DRAFT."
+)
+@click.option(
     "--keep-alive", metavar="TIME", help="Unload after so long unused: 10m, 1h, -1: never."
 )
 @click.option("--private", is_flag=True, hidden=True, help="End with standard input.")
@@ -23,6 +26,7 @@ def serve_command(
     port: int | None,
     allow_remote: bool,
     preload: str | None,
+    draft: str | None,
     keep_alive: str | None,
     private: bool,
 ) -> None:
@@ -36,7 +40,9 @@ def serve_command(
     settings = replace(settings, address=address)
     if keep_alive is not None:
         settings = replace(settings, keep_alive_s=parse_seconds(keep_alive))
-    name = None if preload is None else model_reference(preload, settings)
+    if draft is not None:
+        settings = replace(settings, draft=model_reference(draft, settings))
+    name = optional_reference(preload, settings)
     from app.daemon.serve import serve
 
     serve(settings, private=private, preload=name, allow_remote=allow_remote)

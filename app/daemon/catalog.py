@@ -24,8 +24,10 @@ class Catalog:
         self.library = library
         self._details: dict[str, Details] = {}
 
-    def find(self, text: str, adapter: str | None = None) -> ModelSource:
+    def find(self, text: str, adapter: str | None = None, draft: str | None = None) -> ModelSource:
         """The model that a request names; a path is as good as a name.
+
+        Without `draft`, the model that is stored with it as its draft.
 
         Raises:
             NotFound, InvalidInput: in Ollama's words, with our hint.
@@ -42,7 +44,16 @@ class Catalog:
             raise NotFound(
                 f"{adapter}: no such adapter", hint="give the directory that finetune wrote"
             )
-        return ModelSource(text, files, adapter)
+        draft = files.parameters.get("draft") if draft is None else draft
+        if draft:
+            self._check_draft(draft)
+        return ModelSource(text, files, adapter, draft)
+
+    def _check_draft(self, draft: str) -> None:
+        try:
+            resolve(draft, self.library)
+        except NotFound as error:
+            raise NotFound(f"draft {error.message}", hint=error.hint) from error
 
     def details(self, files: ModelFiles) -> Details:
         """What kind of model it is, from its manifest or, for a path, from its own header."""

@@ -194,6 +194,8 @@ def make_load(source: ModelSource, settings: Settings, library: str) -> Load:
         model=source.text,
         library=library,
         adapter=source.adapter,
+        draft=settings.draft if source.draft is None else source.draft,
+        is_draft_needed=source.draft is not None,
         max_context_tokens=settings.max_context_tokens,
         kv_cache_bytes=settings.kv_cache_bytes,
         num_threads=settings.num_threads,

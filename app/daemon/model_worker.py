@@ -27,6 +27,7 @@ class ModelKey:
     name: str
     digest: str
     adapter: str | None
+    draft: str | None
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,13 @@ class ModelSource:
     """As it was asked for: a name, or an absolute path."""
     files: ModelFiles
     adapter: str | None = None
+    draft: str | None = None
+    """A model that drafts for it, as it was asked for; "": none."""
 
     @property
     def key(self) -> ModelKey:
         """Equal for the same content under the same name."""
-        return ModelKey(self.files.name, self.files.digest, self.adapter)
+        return ModelKey(self.files.name, self.files.digest, self.adapter, self.draft)
 
     @property
     def size_bytes(self) -> int:

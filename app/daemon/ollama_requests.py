@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.daemon.fields import Fields, Json
-from app.daemon.options import fix_seed, parse_options
+from app.daemon.options import check_options, fix_seed, parse_options
 from app.durations import parse_keep_alive
 from app.protocol import Generate
 from engine.request import Grammar
@@ -45,6 +45,11 @@ class TextRequest:
     has_images: bool = False
     truncate: bool = True
     num_prompt_logprobs: int | None = None
+
+    @property
+    def draft(self) -> str | None:
+        """The model that shall draft, or None."""
+        return check_options(self.options).get("draft")
 
     @property
     def is_empty(self) -> bool:

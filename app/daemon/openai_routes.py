@@ -74,7 +74,7 @@ def _model(manifest: Manifest) -> Json:
 
 def _answer(request: Request, asked: OpenAIRequest, *, is_chat: bool) -> Response:
     state, first = state_of(request), asked.first
-    source = state.catalog.find(first.model, first.adapter)
+    source = state.catalog.find(first.model, first.adapter, first.draft)
     capabilities = state.catalog.details(source.files).capabilities
     texts = [relax_thinking(text, capabilities) for text in asked.texts]
     generates: list[Generate] = []

@@ -217,12 +217,16 @@ def open_history(path: Path) -> tuple[History, StorageError | None]:
         return History(None), error
 
 
-def run_chat(model: str | None, settings: Settings) -> int:
-    """Run the app until the user quits; returns the exit code."""
+def run_chat(model: str | None, settings: Settings, draft: str | None = None) -> int:
+    """Run the app until the user quits, with a model that drafts, if any; the exit code."""
     from app.client import connect_or_start
 
     history, problem = open_history(history_db(settings.home))
-    app = ChatApp(model, history, lambda name: connect_or_start(settings, preload=name or None))
+    app = ChatApp(
+        model,
+        history,
+        lambda name: connect_or_start(settings, None if draft else name or None, draft),
+    )
     app.problem = problem
     try:
         app.run()

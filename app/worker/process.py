@@ -103,13 +103,16 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
     from models.store import Library
 
     begun_s = time.monotonic()
-    files = resolve(message.model, Library(Path(message.library)))
+    library = Library(Path(message.library))
+    files = resolve(message.model, library)
     adapter = files.adapter if message.adapter is None else Path(message.adapter)
     options = EngineOptions(
         max_context_tokens=message.max_context_tokens,
         kv_cache_bytes=message.kv_cache_bytes,
         num_threads=message.num_threads,
         adapter=adapter,
+        draft=resolve(message.draft, library) if message.draft else None,
+        is_draft_needed=message.is_draft_needed,
         prefix_directory=Path(message.prefix_directory) if message.prefix_directory else None,
         prefix_bytes=message.prefix_bytes,
         kernel_checks=Path(message.kernel_checks) if message.kernel_checks else None,
@@ -123,10 +126,10 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
         load_s=time.monotonic() - begun_s,
         supports_tools=model.chat_template.supports_tools,
         supports_thinking=model.chat_template.supports_thinking,
+        replaced_kernels=model.info.replaced_kernels,
     )
     return model, ready
 
-        replaced_kernels=model.info.replaced_kernels,
 
 def _prepare(engine: "WorkerEngine", inbox: Inbox, prepared: Outbox) -> None:
     while True:
