@@ -13,6 +13,7 @@ import mlx.nn as nn
 from engine.network.layers import JointLinear, JointProducts, QuantizedLinear
 from engine.network.placing import find_module
 from engine.network.rotation import Rotation, Turned, remember
+from engine.network.sparse_mlp import fuse_experts
 from metal_kernels.joint_matmul import can_join
 from metal_kernels.rms_norm import rms_norm
 from metal_kernels.rope import rope
@@ -62,6 +63,7 @@ class GatedMLP(nn.Module):
 
 def fuse(network: nn.Module) -> None:
     """Replace every layer that one of our ops computes whole."""
+    fuse_experts(network)
     for path, module in list(network.named_modules()):
         fused = _fused(module)
         if fused is not None:
@@ -102,7 +104,9 @@ def _fused(module: nn.Module) -> nn.Module | None:
             return RoPE(1 / module._freqs, module.mscale, interleaved=module.traditional)
         case "SuScaledRoPE":
             return RoPE(1 / module._freqs, module._scale, interleaved=False)
-        case "MLP" if _is_gated_by_silu(module):
+        case "DeepseekV2YarnRotaryEmbedding":
+            return RoPE(1 / module._freqs, module.mscale, interleaved=True)
+        case "MLP" | "DeepseekV2MLP" | "DeepseekV3MLP" if _is_gated_by_silu(module):
             return GatedMLP(module.gate_proj, module.up_proj, module.down_proj)
     return None
 

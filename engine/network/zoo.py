@@ -24,7 +24,7 @@ from models.errors import Unsupported
 RENAMED_FAMILIES = {"mistral": "llama"}
 """Families that mlx-lm serves with another's classes."""
 
-LATENT_FAMILIES = {"deepseek_v2", "deepseek_v3"}
+LATENT_FAMILIES = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite"}
 """Families whose attention keeps one latent for all heads."""
 
 UNSCALED_FAMILIES = {"mixtral", "qwen2_moe"}
