@@ -86,6 +86,7 @@ def generate(engine: Engine, prompts: list[tuple[int, ...]], num_tokens: int) ->
     return [tokens[str(i)] for i in range(len(prompts))]
 
 
+@pytest.mark.usefixtures("other_backend")
 def test_batches_with_drafts_and_chunks_give_the_same_tokens(request):
     expected = generate(make_engine(make_network("F32")), PROMPTS, 12)
     simulator = request.getfixturevalue("on_metal")
@@ -181,6 +182,7 @@ def test_a_decode_step_leaves_pools_where_they_are(request):
         assert mx.any(pool[0, :, 3] != 0)
 
 
+@pytest.mark.usefixtures("other_backend")
 def test_pocket_says_the_same(request):
     files = ModelFiles("pocket", "gguf", (POCKET,), None, digest="0" * 64)
     options = EngineOptions(max_context_tokens=256, kv_cache_bytes=1 << 23)
