@@ -119,6 +119,8 @@ class Settings:
         _parse_list, "LOCALLLM_ORIGINS", "OLLAMA_ORIGINS", default=()
     )
     """Web pages that may call the daemon, besides local ones."""
+    step_timeout_s: float = _setting(parse_seconds, "LOCALLLM_STEP_TIMEOUT", default=60.0)
+    """A worker silent for so long, and as much again for each 64 prompt tokens, is replaced."""
     request_timeout_s: float = _setting(
         parse_seconds, "LOCALLLM_REQUEST_TIMEOUT", default=float("inf")
     )

@@ -12,6 +12,7 @@ from typing import Self
 from app.daemon.event_queue import EventQueue, WorkerDied
 from app.daemon.model_pool import ModelPool
 from app.daemon.model_worker import ModelSource, ModelWorker
+from app.daemon.watchdog import MAX_STEP_TOKENS
 from app.daemon.worker_process import WorkerProcess
 from app.protocol import (
     Delta,
@@ -50,6 +51,8 @@ class Answer:
     asked: Asked
     started: Started | None = None
     num_computed_tokens: int = 0
+    is_reading: bool = True
+    """Whether its worker has given no new token yet."""
     token_ids: list[int] = field(default_factory=list)
     content: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
@@ -68,6 +71,7 @@ class Answer:
         """Take in an event."""
         if isinstance(event, Delta):
             self.token_ids += event.token_ids
+            self.is_reading = self.is_reading and not event.token_ids
             self.content += [event.content] if event.content else []
             self.thinking += [event.thinking] if event.thinking else []
             self.tool_calls += event.tool_calls
@@ -77,12 +81,22 @@ class Answer:
             self.num_computed_tokens = event.num_computed_tokens
         elif isinstance(event, Started):
             self.started = self.started or event
+            self.is_reading, self.num_computed_tokens = True, 0
             if not self.token_ids:
                 self.prompt_logprobs.clear()  # another worker reads the prompt again
         elif isinstance(event, Done):
             self.done = event
         elif isinstance(event, Result):
             self.result = event
+
+    def count_pending(self) -> int:
+        """How many of the prompt's tokens the worker has yet to compute, as far as is known."""
+        if not isinstance(self.asked, Generate) or self.started is None:
+            return MAX_STEP_TOKENS
+        if not self.is_reading:
+            return 0
+        num_tokens = self.started.num_prompt_tokens + len(self.token_ids)
+        return num_tokens - self.num_computed_tokens
 
     def to_send(self) -> Asked:
         """What a worker must be asked for the rest."""
@@ -208,7 +222,7 @@ class Answering:
         self._queue = EventQueue()
         for request_id, answer in self.answers.items():
             if not answer.is_finished:
-                process.open(request_id, self._queue)
+                process.open(request_id, self._queue, answer.count_pending)
                 process.send(answer.to_send())
         self._process = process
         return True

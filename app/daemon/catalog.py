@@ -70,7 +70,7 @@ class Catalog:
 
     def loaded(self, workers: list[ModelWorker]) -> Json:
         """The body of `/api/ps`."""
-        return {"models": [self._loaded(worker) for worker in workers if worker.ready is not None]}
+        return {"models": [self._loaded(worker) for worker in workers if worker.is_loaded]}
 
     def show(self, files: ModelFiles, *, verbose: bool) -> Json:
         """The body of `/api/show`."""

@@ -27,6 +27,8 @@ class PoolLimits:
     """0: no limit."""
     keep_alive_s: float
     load_timeout_s: float
+    step_timeout_s: float
+    """How long a worker may be silent while it is asked something."""
 
 
 def make_limits(settings: Settings) -> PoolLimits:
@@ -37,6 +39,7 @@ def make_limits(settings: Settings) -> PoolLimits:
         max_models=settings.max_loaded_models,
         keep_alive_s=settings.keep_alive_s,
         load_timeout_s=settings.load_timeout_s,
+        step_timeout_s=settings.step_timeout_s,
     )
 
 
@@ -119,7 +122,8 @@ class ModelPool:
         return make_load(source, self._settings, self._library)
 
     def _add(self, source: ModelSource) -> ModelWorker:
-        worker = ModelWorker(source, self.make_load(source), self._command)
+        load, limit_s = self.make_load(source), self.limits.step_timeout_s
+        worker = ModelWorker(source, load, self._command, limit_s)
         worker.keep_alive_s = self.limits.keep_alive_s
         self._workers[source.key] = worker
         return worker

@@ -57,7 +57,9 @@ class ModelSource:
 class ModelWorker:
     """Keeps a process for `source` alive while it is wanted."""
 
-    def __init__(self, source: ModelSource, load: Load, command: Sequence[str]) -> None:
+    def __init__(
+        self, source: ModelSource, load: Load, command: Sequence[str], step_timeout_s: float
+    ) -> None:
         self.source = source
         self.keep_alive_s = 0.0
         self.num_users = 0
@@ -67,6 +69,7 @@ class ModelWorker:
         """Of the latest process."""
         self._load = load
         self._command = command
+        self._step_timeout_s = step_timeout_s
         self._process: WorkerProcess | None = None
         self._starting: asyncio.Task[WorkerProcess] | None = None
 
@@ -126,7 +129,8 @@ class ModelWorker:
             self.num_restarts += 1
         self.ready = None
         begun_s = time.monotonic()
-        self._process = WorkerProcess(popen or spawn_worker(self._load, self._command))
+        process = popen or spawn_worker(self._load, self._command)
+        self._process = WorkerProcess(process, self._step_timeout_s)
         name = self.source.files.name
         log.info("loading %s in worker %d", name, self._process.pid)
         try:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.daemon.event_queue import EventQueue, WorkerDied
+from app.daemon.watchdog import Watchdog
 from app.locations import launcher
 from app.protocol import (
     Abort,
@@ -55,9 +57,12 @@ def spawn_worker(load: Load, command: Sequence[str] = ()) -> subprocess.Popen[by
 
 
 class WorkerProcess(asyncio.Protocol):
-    """Sends messages and gives each request's events to its queue."""
+    """Sends messages and gives each request's events to its queue.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    A step may take `step_timeout_s`, and longer with many tokens; then the process is ended.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], step_timeout_s: float = math.inf) -> None:
         self.pid = process.pid
         self.ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -65,6 +70,9 @@ class WorkerProcess(asyncio.Protocol):
         self.metrics = Metrics()
         self._process = process
         self._queues: dict[str, EventQueue] = {}
+        self._pending: dict[str, Callable[[], int]] = {}
+        self._watchdog = Watchdog(step_timeout_s, self._count_pending, self.kill)
+        self._cause: str | None = None
         self._partial = bytearray()
         self._writer: asyncio.WriteTransport | None = None
         self._reaping: asyncio.Task[None] | None = None
@@ -86,20 +94,30 @@ class WorkerProcess(asyncio.Protocol):
         if self.is_alive and not self._writer.is_closing():
             self._writer.write(format_line(message))
 
-    def open(self, request_id: str, queue: EventQueue) -> None:
-        """Events of `request_id` go to `queue` until it is closed."""
+    def open(
+        self, request_id: str, queue: EventQueue, count_pending: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Events of `request_id` go to `queue` until it is closed.
+
+        `count_pending`: how many of its prompt's tokens still wait, at any moment.
+        """
+        if not self._queues:
+            self._watchdog.hear()
         self._queues[request_id] = queue
+        self._pending[request_id] = count_pending
         if not self.is_alive:
             queue.fail(WorkerDied("it had ended"))
 
     def close(self, request_id: str) -> None:
         """Forget a request; one that is still running is aborted."""
         if self._queues.pop(request_id, None) is not None:
+            del self._pending[request_id]
             self.send(Abort(request_id))
 
     def finish(self, request_id: str) -> None:
         """Forget a request that has ended by itself."""
         self._queues.pop(request_id, None)
+        self._pending.pop(request_id, None)
 
     async def stop(self) -> None:
         """End the process, by force if it takes too long."""
@@ -111,12 +129,14 @@ class WorkerProcess(asyncio.Protocol):
             self.kill()
             await self.ended
 
-    def kill(self) -> None:
-        """End the process now."""
+    def kill(self, cause: str | None = None) -> None:
+        """End the process now; `cause` is why, where its end alone does not say."""
+        self._cause = cause
         self._process.kill()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the worker: whole lines are events."""
+        self._watchdog.hear()
         self._partial += data
         if b"\n" not in data:
             return
@@ -128,6 +148,7 @@ class WorkerProcess(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The worker closed its output: it is gone or will be."""
         del exc
+        self._watchdog.stop()
         self._reaping = asyncio.get_running_loop().create_task(self._reap())
 
     def _take(self, line: bytes) -> None:
@@ -147,13 +168,17 @@ class WorkerProcess(asyncio.Protocol):
             if queue is not None:
                 queue.put(event)
 
+    def _count_pending(self) -> int | None:
+        """Prompt tokens that wait in all requests; None without any request."""
+        return sum(count() for count in self._pending.values()) if self._pending else None
+
     async def _reap(self) -> None:
         try:
             code = await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = await asyncio.to_thread(self._process.wait)
-        cause = _cause(code)
+        cause = self._cause or _cause(code)
         log.info("worker %d ended: %s", self.pid, cause)
         if self._writer is not None:
             self._writer.close()

@@ -1,7 +1,8 @@
 """A worker without a model: speaks the protocol and says what its prompt tells it to.
 
-The last message is `say N [every S] [think] [call] [die N] [silent S]`: N words "w0 w1 …", S
-seconds apart. `die N` kills the process after N words of a request that was not resumed.
+The last message is `say N [every S] [think] [call] [die N] [hang N] [silent S]`: N words "w0 w1 …",
+S seconds apart. `die N` kills the process after N words of a request that was not resumed, `hang N`
+stops it there, and `hang 0` before the first word each time.
 What it is told is written to the file FAKE_WORKER_LOG, one line each.
 """
 
@@ -33,6 +34,7 @@ class Talk:
         self.num_words = min(int(after.get("say", 3)), asked.sampling.max_tokens or 10**9)
         self.every_s = float(after.get("every", 0))
         self.die_at = None if asked.resumed_token_ids else after.get("die")
+        self.hang_at = None if self.asked.resumed_token_ids else after.get("hang")
         self.due_s = time.monotonic() + float(after.get("silent", 0))
         self.next = len(asked.resumed_token_ids)
         self.thinks = "think" in words
@@ -146,6 +148,8 @@ class FakeWorker:
 
     def advance(self, request_id: str, talk: Talk) -> None:
         """One more word, or the end."""
+        if talk.hang_at is not None and talk.next == int(talk.hang_at):
+            time.sleep(1000)
         if talk.next < talk.num_words:
             emit(talk.word())
             talk.due_s += talk.every_s
