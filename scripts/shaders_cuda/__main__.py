@@ -14,6 +14,7 @@ import mlx.core as mx
 
 from metal_kernels.metal import fence, self_check
 from metal_kernels.metal.block_formats import FORMATS
+from metal_kernels.metal.check_cases import Needs, Product, checks
 from scripts.shaders_cuda import timing
 from scripts.shaders_cuda.cases import Case, cases
 from scripts.shaders_cuda.gpu import Gpu, Launch
@@ -75,19 +76,21 @@ def find_gpu() -> Gpu | None:
     return Gpu(cupy, architecture)
 
 
-def needs() -> Iterator[self_check.Needs]:
+def needs() -> Iterator[Needs]:
     """Models between them that launch every variant."""
-    yield self_check.Needs(
-        frozenset(FORMATS), mx.float16, mx.float16, num_heads=32, num_kv_heads=8, head_size=128,
-        value_size=128, block_size=16,
+    alone = {Product((name,), num_outputs) for name in FORMATS for num_outputs in (1024, 8192)}
+    joint = {Product(names, 6144) for names in (("Q4_K", "Q4_K", "Q6_K"), ("Q8_0", "Q8_0"))}
+    yield Needs(
+        frozenset(alone | joint), mx.float16, mx.float16, num_heads=32, num_kv_heads=8,
+        head_size=128, value_size=128, block_size=16,
     )  # fmt: skip
-    yield self_check.Needs(
-        frozenset({"Q4_K", "Q8_0"}), mx.bfloat16, mx.bfloat16, num_heads=16, num_kv_heads=2,
-        head_size=64, value_size=64, block_size=16,
+    yield Needs(
+        frozenset({Product(("Q4_K", "Q6_K"), 1024)}), mx.bfloat16, mx.bfloat16, num_heads=16,
+        num_kv_heads=2, head_size=64, value_size=64, block_size=16,
     )  # fmt: skip
-    yield self_check.Needs(
-        frozenset({"Q6_K"}), mx.float32, mx.float32, num_heads=4, num_kv_heads=4, head_size=80,
-        value_size=80, block_size=32,
+    yield Needs(
+        frozenset({Product(("Q8_0",), 1024)}), mx.float32, mx.float32, num_heads=4,
+        num_kv_heads=4, head_size=80, value_size=80, block_size=32,
     )  # fmt: skip
 
 
@@ -148,7 +151,7 @@ def compile_all(gpu: Gpu, chosen: list[Case]) -> None:
     """Compiles what the checks and cases launch, and prints what each variant takes."""
     with gpu.replace_metal():
         for need in needs():
-            for _, _, run in self_check.checks(need):
+            for _, _, run in checks(need):
                 run()
         for case in chosen:
             case.calls[0]()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import mlx.core as mx
 import numpy as np
@@ -54,12 +54,18 @@ def _multiply(
     quantization: str, num_rows: int, num_outputs: int, num_columns: int, seed: int
 ) -> tuple[mx.array, mx.array]:
     rng = np.random.default_rng(seed)
-    blocks = random_blocks(quantization, num_outputs, num_columns, rng)
+    blocks = _random_weights(quantization, num_outputs, num_columns, seed)
     x = mx.array(rng.standard_normal((num_rows, num_columns)).astype(np.float16))
-    y = quantized_matmul.matmul(x, mx.array(blocks), quantization)
-    some = np.unique(rng.integers(0, num_outputs, 64))
-    dense = reference.dequantize_blocks(quantization, blocks[some], num_columns)
-    return y[:, mx.array(some)], mx.array(np.array(x, np.float32) @ dense.T)
+    y = quantized_matmul.matmul(x, blocks, quantization)
+    some = mx.array(np.unique(rng.integers(0, num_outputs, 64)))
+    dense = reference.dequantize_blocks(quantization, np.array(blocks[some]), num_columns)
+    return y[:, some], mx.array(np.array(x, np.float32) @ dense.T)
+
+
+@lru_cache(maxsize=16)
+def _random_weights(quantization: str, num_outputs: int, num_columns: int, seed: int) -> mx.array:
+    rng = np.random.default_rng(seed)
+    return mx.array(random_blocks(quantization, num_outputs, num_columns, rng))
 
 
 def attention_case(
@@ -90,7 +96,7 @@ def _attend(
     block_size = 16
     num_blocks = -(-context // block_size)
     shape = (num_blocks, num_kv_heads, block_size, 2 * head_size)
-    pool = mx.array(rng.standard_normal(shape, np.float32).astype(np.float16))
+    pool = _random_pool(shape, seed)
     q = mx.array(rng.standard_normal((num_rows, num_heads, head_size)).astype(np.float16))
     places = {
         "block_tables": mx.array(rng.permutation(num_blocks).astype(np.int32))[None],
@@ -103,6 +109,12 @@ def _attend(
         return out, out
     expected = reference.paged_attention(q, pool, **places, window=None, sinks=None, soft_cap=None)
     return out, expected
+
+
+@lru_cache(maxsize=8)
+def _random_pool(shape: tuple[int, ...], seed: int) -> mx.array:
+    values = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    return mx.array(values.astype(np.float16))
 
 
 def cases() -> Iterator[Case]:

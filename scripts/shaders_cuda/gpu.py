@@ -113,14 +113,14 @@ class CudaKernel:
         arrays = [*inputs, *outputs]
         held = [cupy.asarray(memory(array)) for array in arrays]
         arguments = [
-            host.item() if array.ndim == 0 else copy
-            for array, copy, host in zip(arrays, held, map(np.array, arrays), strict=True)
+            copy if array.ndim else np.array(array)[()]
+            for array, copy in zip(arrays, held, strict=True)
         ]
         arguments += [np.uint32(threads) for threads in grid]
         groups = tuple(-(-threads // size) for threads, size in zip(grid, block, strict=True))
 
         def repeat() -> None:
-            function(groups, block, arguments)
+            function(groups, block, tuple(arguments))
 
         repeat()
         written = arrays if "const_cast" in self.kernel.source else outputs

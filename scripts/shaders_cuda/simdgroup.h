@@ -59,6 +59,7 @@ MSL_REDUCTION(simd_min, metal::min)
 template <class T, int Columns, int Rows>
 struct simdgroup_matrix {
   vec<T, 2> elements;
+  float idle[2] = {0.0f, 0.0f};  // the lower half of what `mma` sums: zero, and kept in place
   simdgroup_matrix() = default;
   explicit simdgroup_matrix(T value) : elements(value) {}
   vec<T, 2>& thread_elements() { return elements; }
@@ -78,38 +79,37 @@ inline uint matrix_owner(uint r, uint c) { return r << 2 | c >> 1; }
 
 // Any types: each element is summed by its owner, in float.
 template <class A, class B>
-inline vec<float, 2> multiplied(const simdgroup_matrix<A, 8, 8>& a, const simdgroup_matrix<B, 8, 8>& b,
-                                vec<float, 2> sum) {
+inline void multiply(simdgroup_matrix<float, 8, 8>& sum, const simdgroup_matrix<A, 8, 8>& a,
+                     const simdgroup_matrix<B, 8, 8>& b) {
   const uint lane = own_lane(), row = lane / 4, column = lane % 4 * 2;
   for (uint k = 0; k < 8; ++k) {
     const float left = __shfl_sync(all_lanes, float(a.elements.x), matrix_owner(row, k));
     const float right = __shfl_sync(all_lanes, float(a.elements.y), matrix_owner(row, k));
     const float factor = k % 2 ? right : left;
     for (uint i = 0; i < 2; ++i)
-      sum[i] += factor * __shfl_sync(all_lanes, float(b.elements[i]), matrix_owner(k, column));
+      sum.elements[i] += factor * __shfl_sync(all_lanes, float(b.elements[i]), matrix_owner(k, column));
   }
-  return sum;
 }
 
 // Halves: the upper half of a 16x8 left operand, and the right one turned, as `mma` wants it.
-inline vec<float, 2> multiplied(const simdgroup_half8x8& a, const simdgroup_half8x8& b,
-                                vec<float, 2> sum) {
+inline void multiply(simdgroup_matrix<float, 8, 8>& sum, const simdgroup_half8x8& a,
+                     const simdgroup_half8x8& b) {
   uint turned;
-  float unused[2];
   asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(as_type<uint>(b.elements)));
   asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, "
-      "{%0, %1, %7, %7};"
-      : "+f"(sum.x), "+f"(sum.y), "=f"(unused[0]), "=f"(unused[1])
-      : "r"(as_type<uint>(a.elements)), "r"(0), "r"(turned), "f"(0.0f));
-  return sum;
+      "{%0, %1, %2, %3};"
+      : "+f"(sum.elements.x), "+f"(sum.elements.y), "+f"(sum.idle[0]), "+f"(sum.idle[1])
+      : "r"(as_type<uint>(a.elements)), "r"(0), "r"(turned));
 }
 
-template <class A, class B, class C, class D>
-inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d, const simdgroup_matrix<A, 8, 8>& a,
+template <class A, class B>
+inline void simdgroup_multiply_accumulate(simdgroup_matrix<float, 8, 8>& d,
+                                          const simdgroup_matrix<A, 8, 8>& a,
                                           const simdgroup_matrix<B, 8, 8>& b,
-                                          const simdgroup_matrix<C, 8, 8>& c) {
+                                          const simdgroup_matrix<float, 8, 8>& c) {
   static_assert(LANES_AS_MATRIX);
-  d.elements = vec<D, 2>(multiplied(a, b, vec<float, 2>(c.elements)));
+  d = c;
+  multiply(d, a, b);
 }
 
 template <class T, class P>

@@ -41,12 +41,19 @@ def translate(text: str) -> str:
     'const half* x = w + 4; __shared__ float sums[4 * R];'
     >>> translate("constant float values[2] = {0, 1};")
     '__device__ const float values[2] = {0, 1};'
+
+    A single constant stays in a register, so that the compiler sees one operand, not two numbers.
+
+    >>> translate("constant uint bits_of_one = 0x3F800000u;")
+    '__constant__ uint bits_of_one = 0x3F800000u;'
     """
-    text = re.sub(r"^constant\b(?=[^*(]*=)", "__device__ const", text, flags=re.M)
+    text = re.sub(r"^constant\b(?=[^*(]*\[)", "__device__ const", text, flags=re.M)
+    text = re.sub(r"^constant\b(?=[^*(]*=)", "__constant__", text, flags=re.M)
     text = re.sub(r"\bthreadgroup\s+(?=[\w:<>, ]+\[)", "__shared__ ", text)
     text = re.sub(r"\b(?:device|threadgroup|thread)\s+(?=\w)", "", text)
     text = re.sub(r"\bconst\s+constant\b|\bconstant\b", "const", text)
-    return text.replace("clang loop unroll(full)", "unroll")
+    text = text.replace("clang loop unroll(full)", "unroll")
+    return re.sub(r"clang loop unroll_count\((\d+)\)", r"unroll \1", text)
 
 
 def kernel_source(
@@ -87,8 +94,10 @@ extern "C" __global__ void __launch_bounds__({num_threads}) {ENTRY}(
   const uint index = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
   if (position.x >= grid.x || position.y >= grid.y || position.z >= grid.z) return;
   {f"{newline}  ".join(given)}
+  {{
 #line 1 "body"
 {translate(body)}
+  }}
 }}
 }}  // namespace msl
 """
