@@ -110,7 +110,8 @@ def gguf_pieces(
             written += len(piece)
             yield piece
         assert written == tensor.num_bytes, f"{tensor}: {written} bytes"
-        yield bytes(_padded(written) - written)
+        if _padded(written) > written:
+            yield bytes(_padded(written) - written)
 
 
 def _header(entries: Mapping[str, bytes], tensors: Sequence[NewTensor]) -> bytes:

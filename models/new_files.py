@@ -5,7 +5,8 @@ A file or a name appears only when all of it is there; what interrupts leaves no
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from models.create import NewModel, create_model
@@ -40,6 +41,21 @@ class NewFiles:
     def num_bytes(self) -> int:
         """Of all files."""
         return sum(file.num_bytes for file in self.files)
+
+
+def watch(new: NewFiles, on_bytes: Callable[[int], None]) -> NewFiles:
+    """The same files; `on_bytes` is told how many bytes have been made so far."""
+    made = 0
+
+    def count(pieces: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+        nonlocal made
+        for piece in pieces():
+            yield piece
+            made += len(piece)
+            on_bytes(made)
+
+    files = [replace(file, pieces=partial(count, file.pieces)) for file in new.files]
+    return replace(new, files=tuple(files))
 
 
 def text_file(name: str, text: str) -> NewFile:

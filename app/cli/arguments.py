@@ -89,3 +89,17 @@ def adapter_reference(path: Path | None) -> str | None:
             f"{path}: no such directory", hint="`localllm finetune MODEL --output DIR` makes one"
         )
     return str(path.expanduser().absolute())
+
+
+def read_text(file: Path) -> str:
+    """The text in a file.
+
+    Raises:
+        NotFound, InvalidInput: there is no such file, or not of text.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"{file}: no such file") from None
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise InvalidInput(f"{file}: not a text file: {error}") from None

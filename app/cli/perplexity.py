@@ -12,10 +12,10 @@ from app.cli.arguments import (
     model_argument,
     number_option,
     open_library,
+    read_text,
 )
 from app.cli.output import print_json
 from app.settings import read_settings
-from models.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from engine.perplexity import Perplexity
@@ -37,7 +37,7 @@ def perplexity_command(
     """
     from models.resolve import resolve
 
-    text = _read_text(file)
+    text = read_text(file)
     files = resolve(model, open_library(read_settings()))
     from engine.loading import EngineOptions, load_model
     from engine.perplexity import measure_perplexity
@@ -56,12 +56,3 @@ def perplexity_command(
         print_json({"model": files.name, "window_tokens": window, **asdict(found)})
     else:
         click.echo(f"{found.perplexity:.4f} +- {found.standard_error:.4f}")
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFound(f"{file}: no such file") from None
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise InvalidInput(f"{file}: not a text file: {error}") from None

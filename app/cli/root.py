@@ -30,6 +30,8 @@ COMMANDS = {
     "rm": "library",
     "import": "importing",
     "create": "create",
+    "quantize": "quantize",
+    "convert": "convert",
     "export": "library",
     "df": "storage",
     "dedupe": "storage",
@@ -47,6 +49,7 @@ COMMANDS = {
 
 OTHER_TOOLS_SAY = {
     "add": "import",
+    "compress": "quantize",
     "delete": "rm",
     "download": "pull",
     "du": "df",

@@ -1,5 +1,6 @@
 """From a model's files to other files of it: the one entry for the commands."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,6 @@ from engine.conversion.parameters import (
     gguf_parameters,
     prevailing_dtype,
 )
-from engine.conversion.progress import OnTensor
 from engine.conversion.quantize import Importance, quantize_to_gguf
 from engine.conversion.source import WeightSource
 from engine.conversion.to_directory import Layout, check_hugging_face, to_directory
@@ -21,6 +21,7 @@ from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import module_paths
 from engine.network.gguf_values import Metadata
 from engine.network.weights import read_config
+from models.blobs import read_pieces
 from models.choose import find_role
 from models.errors import InvalidInput
 from models.files import ModelFiles
@@ -57,7 +58,6 @@ def quantize(
     *,
     importance: Importance | None = None,
     allow_requantize: bool = False,
-    on_tensor: OnTensor = lambda _: None,
 ) -> NewFiles:
     """The model as a GGUF file of the mix `wanted`, or as an MLX directory.
 
@@ -67,11 +67,7 @@ def quantize(
     """
     if isinstance(wanted, str):
         return quantize_to_gguf(
-            open_source(files),
-            wanted,
-            importance=importance,
-            allow_requantize=allow_requantize,
-            on_tensor=on_tensor,
+            open_source(files), wanted, importance=importance, allow_requantize=allow_requantize
         )
     if importance is not None:
         raise InvalidInput(
@@ -80,23 +76,10 @@ def quantize(
         )
     parameters, config, texts = _open_parameters(files)
     layout = Layout(prevailing_dtype(parameters), wanted)
-    return to_directory(
-        parameters,
-        config,
-        texts,
-        layout,
-        allow_requantize=allow_requantize,
-        on_tensor=on_tensor,
-    )
+    return to_directory(parameters, config, texts, layout, allow_requantize=allow_requantize)
 
 
-def convert(
-    files: ModelFiles,
-    target: Target,
-    dtype: str | None = None,
-    *,
-    on_tensor: OnTensor = lambda _: None,
-) -> NewFiles:
+def convert(files: ModelFiles, target: Target, dtype: str | None = None) -> NewFiles:
     """The model in another format, its weights as `dtype` (F16, BF16, F32; None: as they are).
 
     Quantized weights become dense.
@@ -114,12 +97,17 @@ def convert(
             )
         source = open_source(files)
         assert isinstance(source, DirectorySource)
-        return quantize_to_gguf(source, dtype or source.dtype, on_tensor=on_tensor)
+        return quantize_to_gguf(source, dtype or source.dtype)
     parameters, config, texts = _open_parameters(files)
     if target == "safetensors":
         check_hugging_face(config)
     layout = Layout(dtype or prevailing_dtype(parameters))
-    return to_directory(parameters, config, texts, layout, on_tensor=on_tensor)
+    return to_directory(
+        parameters,
+        config,
+        texts,
+        layout,
+    )
 
 
 def _open_parameters(
@@ -139,18 +127,11 @@ def _open_parameters(
 def _copied(directory: Path) -> list[NewFile]:
     """The tokenizer's files of a directory, as they are."""
     names = {path.name for path in directory.iterdir() if path.is_file()}
-    wanted = [
-        name
-        for name in sorted(names)
-        if name != "config.json"
-        and not name.endswith(".index.json")
-        and find_role(name, names) in ("config", "tokenizer", "template", "license")
-    ]
+    roles = {name: find_role(name, names) for name in sorted(names)}
     return [
-        NewFile(
-            name,
-            (directory / name).stat().st_size,
-            lambda path=directory / name: iter([path.read_bytes()]),  # type: ignore[misc]
-        )
-        for name in wanted
+        NewFile(name, (directory / name).stat().st_size, partial(read_pieces, directory / name))
+        for name, role in roles.items()
+        if role in ("config", "tokenizer", "license")
+        and name != "config.json"
+        and not name.endswith(".index.json")
     ]

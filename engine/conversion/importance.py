@@ -12,6 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from engine.conversion.source import WeightSource
 from engine.loading import EngineOptions, load_model
 from engine.network.layers import QuantizedLinear
 from engine.network.placing import find_module
@@ -138,6 +139,21 @@ def importance_pieces(matrix: ImportanceMatrix) -> list[bytes]:
     }
     tensors = [NewTensor(name, "F32", array.shape) for name, array in arrays.items()]
     return list(gguf_pieces(entries, tensors, lambda tensor: [arrays[tensor.name].tobytes()]))
+
+
+def check_importance(matrix: ImportanceMatrix, source: WeightSource) -> None:
+    """Refuse a matrix that was made for another model.
+
+    Raises:
+        InvalidInput: with the tensor that differs.
+    """
+    for name, sums in matrix.sums.items():
+        tensor = source.tensors.get(name)
+        if tensor is None or tensor.shape[-1] != sums.shape[-1]:
+            raise InvalidInput(
+                f"the importance matrix was made for another model: {name} with "
+                f"{sums.shape[-1]} columns is not in this one"
+            )
 
 
 def read_importance(path: Path) -> ImportanceMatrix:

@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 
 from engine.conversion.mixes import DENSE, FILE_TYPE_NUMBERS, choose_types
-from engine.conversion.progress import OnTensor, TensorDone
 from engine.conversion.source import Slab, WeightSource, read_facts, read_slabs
 from metal_kernels import reference
 from metal_kernels.quantize import quantize_blocks
@@ -31,7 +30,6 @@ def quantize_to_gguf(
     *,
     importance: Importance | None = None,
     allow_requantize: bool = False,
-    on_tensor: OnTensor = lambda _: None,
 ) -> NewFiles:
     """The model in the mix's formats (see `mixes.BASE_TYPES`), as one file `model.gguf`.
 
@@ -49,7 +47,7 @@ def quantize_to_gguf(
     entries = {key: source.metadata_bytes(key) for key in source.metadata if key not in _NOT_COPIED}
     entries["general.file_type"] = encode_value(FILE_TYPE_NUMBERS[mix])
     entries["general.quantization_version"] = encode_value(QUANTIZATION_VERSION)
-    read = partial(_read, source, types, importance or {}, on_tensor)
+    read = partial(_read, source, importance or {})
     file = NewFile(
         "model.gguf", gguf_bytes(entries, tensors), partial(gguf_pieces, entries, tensors, read)
     )
@@ -71,27 +69,10 @@ def _check_sources(source: WeightSource, types: Mapping[str, str], allow_requant
             )
 
 
-def _read(
-    source: WeightSource,
-    types: Mapping[str, str],
-    importance: Importance,
-    on_tensor: OnTensor,
-    wanted: NewTensor,
-) -> Iterator[bytes]:
+def _read(source: WeightSource, importance: Importance, wanted: NewTensor) -> Iterator[bytes]:
     tensor = source.tensors[wanted.name]
     for slab in read_slabs(source, tensor):
         yield convert_slab(slab, tensor, wanted.quantization, importance.get(tensor.name))
-    number = list(types).index(tensor.name) + 1
-    on_tensor(
-        TensorDone(
-            tensor.name,
-            number,
-            len(types),
-            tensor.quantization,
-            wanted.quantization,
-            wanted.num_bytes,
-        )
-    )
 
 
 def convert_slab(

@@ -10,7 +10,6 @@ import mlx.core as mx
 import numpy as np
 
 from engine.conversion.parameters import DTYPES, Parameter
-from engine.conversion.progress import OnTensor, TensorDone
 from engine.conversion.types import Affine
 from models.errors import InvalidInput, InvalidModelFile, Unsupported
 from models.new_files import NewFile, NewFiles, text_file
@@ -50,7 +49,6 @@ def to_directory(
     layout: Layout,
     *,
     allow_requantize: bool = False,
-    on_tensor: OnTensor = lambda _: None,
 ) -> NewFiles:
     """`config.json`, `text_files` (the tokenizer's) and one `model.safetensors`.
 
@@ -67,7 +65,7 @@ def to_directory(
             )
     tensors = [tensor for plan in planned for tensor in _stored(*plan, layout.dtype)]
     metadata = {"format": "mlx"}
-    read = _Reader(planned, layout.dtype, on_tensor)
+    read = _Reader(planned, layout.dtype)
     weights = NewFile(
         "model.safetensors",
         safetensors_bytes(tensors, metadata),
@@ -129,16 +127,9 @@ def _stored(parameter: Parameter, affine: Affine | None, dtype: str) -> list[New
 class _Reader:
     """Gives each stored tensor's bytes in turn. Scales and biases come with the codes, and wait."""
 
-    def __init__(
-        self,
-        planned: Sequence[tuple[Parameter, Affine | None]],
-        dtype: str,
-        on_tensor: OnTensor,
-    ) -> None:
+    def __init__(self, planned: Sequence[tuple[Parameter, Affine | None]], dtype: str) -> None:
         self._planned = {parameter.path: (parameter, affine) for parameter, affine in planned}
-        self._numbers = {path: number for number, path in enumerate(self._planned, 1)}
         self._dtype = dtype
-        self._on_tensor = on_tensor
         self._waiting: dict[str, list[bytes]] = {}
 
     def __call__(self, tensor: NewStoredTensor) -> Iterator[bytes]:
@@ -149,17 +140,6 @@ class _Reader:
         for slab in parameter.read():
             dense = self._as_dtype(slab, parameter)
             yield _bytes(dense) if affine is None else self._quantize(dense, parameter, affine)
-        after = self._dtype if affine is None else affine.label
-        self._on_tensor(
-            TensorDone(
-                name=parameter.path,
-                number=self._numbers[parameter.path],
-                num_tensors=len(self._planned),
-                before=parameter.stored,
-                after=after,
-                num_bytes=sum(new.num_bytes for new in _stored(parameter, affine, self._dtype)),
-            )
-        )
 
     def _as_dtype(self, slab: mx.array, parameter: Parameter) -> mx.array:
         """
