@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 IGNORED = -100
 ROW_STEP = 128
-DROPOUT = 0.1
+DROPOUT = 0.05
 
 
 @dataclass(frozen=True)

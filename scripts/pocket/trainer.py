@@ -30,7 +30,7 @@ from scripts.pocket.tokenizer import load_tokenizer, train_tokenizer
 MUON_LR = 0.015
 ADAM_LR = 2.5e-3
 WARMUP_STEPS = 60
-CHECKPOINT_EVERY_S = 240
+CHECKPOINT_EVERY_S = 60
 LOG_EVERY = 20
 
 

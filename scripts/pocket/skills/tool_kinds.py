@@ -180,10 +180,12 @@ def made_up_kind(rng: random.Random, split: Split, nouns: tuple[str, ...] = ()) 
 
 def draw_parameter(rng: random.Random, split: Split) -> Parameter:
     if rng.random() < 0.15:
-        choices = tuple(sorted({words.new_word(rng, split) for _ in range(rng.randint(2, 4))}))
-        return Parameter(
-            rng.choice(("mode", "type", "level", "kind", "format", "method")), choices=choices
-        )
+        choices: set[str] = set()
+        count = rng.randint(2, 4)
+        while len(choices) < count:
+            choices.add(words.new_word(rng, split))
+        slot = rng.choice(("mode", "type", "level", "kind", "format", "method"))
+        return Parameter(slot, choices=tuple(sorted(choices)))
     noun, sort = rng.choice(ATTRIBUTES)
     sort = {"price": "integer 1 900", "measure": "integer 1 500", "mass": "integer 1 200"}.get(
         sort, sort
