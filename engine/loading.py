@@ -21,6 +21,7 @@ from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
 from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import Place, module_paths
+from engine.network.long_rope import fit_rope_to_context
 from engine.network.lora import adapter_digest, load_adapter
 from engine.network.precision import CACHE_DTYPE
 from engine.network.weights import (
@@ -125,10 +126,11 @@ def load_model(
     loaded = load_network(files, options.adapter, options.kernel_checks)
     draft = _load_draft(files, options, loaded)
     observe(loaded.network)
-    fuse(loaded.network)
-    loaded.network.eval()
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
     context = min(_wanted_context(options), trained)
+    fit_rope_to_context(loaded.network, loaded.config, context)
+    fuse(loaded.network)
+    loaded.network.eval()
     shapes = probe_layers(loaded.network)
     weight_bytes = loaded.weights.num_bytes + (draft.weights.num_bytes if draft else 0)
     num_blocks = num_pool_blocks(

@@ -48,6 +48,15 @@ YARN_ROPE = {
     "factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+PLAIN_ROPE = {"rope_type": "default", "rope_theta": 300.0}
+HALF_ROPE = PLAIN_ROPE | {"partial_rotary_factor": 0.5}
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 300.0,
+    "original_max_position_embeddings": 16,
+    "short_factor": [1.0, 1.1, 1.2, 1.3],
+    "long_factor": [1.0, 1.5, 2.5, 4.0],
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {"head_dim": 16}),
     "llama-llama3-rope": ("Llama", {"rope_parameters": LLAMA3_ROPE, "tie_word_embeddings": True}),
@@ -66,7 +75,27 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Gemma3Text",
         {"head_dim": 16, "sliding_window": 8, "num_hidden_layers": 7, "query_pre_attn_scalar": 16},
     ),
+    "gemma2": (
+        "Gemma2",
+        {
+            "head_dim": 16,
+            "sliding_window": 8,
+            "query_pre_attn_scalar": 16,
+            "attn_logit_softcapping": 3.0,
+            "final_logit_softcapping": 4.0,
+        },
+    ),
+    "glm4": (
+        "Glm4",
+        {"attention_bias": True, "head_dim": 16, "rope_parameters": HALF_ROPE},
+    ),
+    "command-r": ("Cohere", {"logit_scale": 0.25, "rope_parameters": PLAIN_ROPE}),
     "phi3": ("Phi3", {"rope_parameters": {"rope_type": "default", "rope_theta": 300.0}}),
+    "phi3-window": ("Phi3", {"sliding_window": 8, "rope_parameters": PLAIN_ROPE}),
+    "phi3-longrope": (
+        "Phi3",
+        {"rope_parameters": LONG_ROPE, "original_max_position_embeddings": 16},
+    ),
     "granite": (
         "Granite",
         {

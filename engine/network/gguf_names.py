@@ -29,7 +29,9 @@ _LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_NOT_WEIGHTS = frozenset({"rope_freqs.weight", "rope_factors_long.weight"})
+_NOT_WEIGHTS = frozenset(
+    {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
+)
 _WHOLE_PARAMETERS = {
     "attn_sinks.weight": "self_attn.sinks",
     "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
@@ -46,11 +48,18 @@ def _experts(router: str, experts: str, shared: str = "") -> dict[str, str]:
     return names | {"ffn_gate_inp": router}
 
 
+_GEMMA_NORMS = {
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
 _OWN_NAMES = {
-    "gemma3": {
-        "post_attention_norm": "post_attention_layernorm",
-        "ffn_norm": "pre_feedforward_layernorm",
-        "post_ffw_norm": "post_feedforward_layernorm",
+    "gemma2": _GEMMA_NORMS,
+    "gemma3": _GEMMA_NORMS,
+    "glm4": {
+        "post_attention_norm": "post_self_attn_layernorm",
+        "post_ffw_norm": "post_mlp_layernorm",
+        "ffn_up": "mlp.gate_up_proj",
     },
     "olmo2": {
         "post_attention_norm": "post_attention_layernorm",
@@ -80,7 +89,7 @@ _OWN_NAMES = {
 }
 """Where an architecture's tensors go elsewhere than `_LAYER` says."""
 
-_NORMS_PLUS_ONE = frozenset({"gemma", "gemma3"})
+_NORMS_PLUS_ONE = frozenset({"gemma", "gemma2", "gemma3"})
 """Architectures whose converter added the one that the network adds itself."""
 
 _INTERLEAVED = frozenset({"granite", "granitemoe", "llama", "smollm3"})

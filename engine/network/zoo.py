@@ -17,7 +17,9 @@ import mlx.nn as nn
 
 from engine.kv_cache import LayerCache
 from engine.network.attention import attention
+from engine.network.capped_attention import use_capped_attention
 from engine.network.latent_attention import use_latent_attention
+from engine.network.windows import add_windows, ignored_windows
 from engine.network.yarn import unround_ramps
 from models.errors import Unsupported
 
@@ -72,6 +74,11 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         use_latent_attention(network, config, _zoo)
     elif family in UNSCALED_FAMILIES and config.get("rope_scaling"):
         _scale_positions(network, config)
+    windows = ignored_windows(config)
+    if family == "gemma2":
+        use_capped_attention(network, windows or [None] * len(network.layers))
+    if windows is not None:
+        add_windows(network, windows, _zoo)
     unround_ramps(network, config)
     _sample_rows_only(network)
     return network

@@ -47,13 +47,12 @@ def _rope_scaling(file: GGUFFile, metadata: Metadata, context_length: int) -> Co
     """How positions are stretched; `rope_freqs.weight` divides each frequency by its own factor."""
     freqs = file.tensors.get("rope_freqs.weight")
     if freqs is not None:
-        factors = file.tensor_bytes("rope_freqs.weight").reshape(-1).view("<f4")
-        return {
-            "rope_type": "longrope",
-            "original_max_position_embeddings": context_length,
-            "short_factor": factors.tolist(),
-            "long_factor": factors.tolist(),
-        }
+        factors = _factors(file, "rope_freqs.weight")
+        return _long_rope(context_length, factors, factors)
+    if "rope_factors_long.weight" in file.tensors:
+        original = metadata.integer(".rope.scaling.original_context_length", context_length)
+        long_factors = _factors(file, "rope_factors_long.weight")
+        return _long_rope(original, _factors(file, "rope_factors_short.weight"), long_factors)
     kind = metadata.string(".rope.scaling.type", "none")
     factor = metadata.number(".rope.scaling.factor", metadata.number(".rope.scale_linear", 1.0))
     if kind == "yarn":
@@ -63,6 +62,25 @@ def _rope_scaling(file: GGUFFile, metadata: Metadata, context_length: int) -> Co
     if kind in ("none", "linear"):
         return None
     raise Unsupported(f"the rope scaling {kind!r} is not known; known are linear and yarn")
+
+
+def _factors(file: GGUFFile, name: str) -> list[float]:
+    """What each frequency is divided by."""
+    tensor = file.tensors.get(name)
+    if tensor is None or tensor.quantization != "F32":
+        raise InvalidModelFile(f"the GGUF file must have the F32 tensor {name!r}")
+    factors: list[float] = file.tensor_bytes(name).reshape(-1).view("<f4").tolist()
+    return factors
+
+
+def _long_rope(original: int, short: list[float], long: list[float]) -> Config:
+    return {
+        "rope_type": "longrope",
+        "type": "longrope",
+        "original_max_position_embeddings": original,
+        "short_factor": short,
+        "long_factor": long,
+    }
 
 
 def _yarn(metadata: Metadata, factor: float, context_length: int) -> Config:
