@@ -10,6 +10,7 @@ from engine.block_pool import BlockPool
 from engine.block_tables import BlockTables
 from engine.disk_cache import DiskCache
 from engine.metrics import StepMetrics
+from engine.pace import PrefillPace
 from engine.plan import SchedulerLimits, SchedulerOutput
 from engine.prefix_cache import PrefixCache, num_common
 from engine.prompt_history import PrefixReport, PromptHistory
@@ -62,6 +63,7 @@ class Engine:
         self._speculation = Speculation(drafter)
         self._kv_bytes = runner.kv_cache.num_bytes + (drafter.num_bytes if drafter else 0)
         self._scheduler = Scheduler(tables, limits, eos_token_ids, self._speculation.propose)
+        self._pace = PrefillPace(limits.max_prefill_tokens_beside_decode)
         self._turns = turns or Turns()
         self._history = PromptHistory()
         self._metrics = StepMetrics()
@@ -133,6 +135,11 @@ class Engine:
         """What the step says about later ones: its cost, the worth of drafts, and who has ended."""
         if plan.is_decode:
             self._speculation.step_cost.observe(plan.num_rows, step_s)
+        else:
+            num_decode = sum(i.num_scheduled_tokens for i in plan.scheduled if i.is_decode)
+            decode_s = self._speculation.step_cost.estimate_s(num_decode)
+            self._pace.learn(plan, step_s, decode_s, self.limits.max_step_tokens)
+            self._scheduler.max_prefill_beside_decode = self._pace.num_rows
         for item, output in zip(plan.scheduled, outputs, strict=True):
             accepted = num_common(output.token_ids, item.draft_token_ids)
             self._speculation.learn(item, accepted)

@@ -13,7 +13,7 @@ class SchedulerLimits:
 
     max_step_tokens: int = 512
     max_prefill_tokens_beside_decode: int = 64
-    """Prefill in a step that others decode in: bounds how long they wait for their next token."""
+    """Prefill in a step that others decode in, until it is known what fits (`engine.pace`)."""
     max_running: int = 64
     max_context_tokens: int = 4096
     max_draft_tokens: int = 16
@@ -32,6 +32,11 @@ class ScheduledSequence:
     def num_scheduled_tokens(self) -> int:
         """Rows this sequence has in the step."""
         return len(self.token_ids) + len(self.draft_token_ids)
+
+    @property
+    def is_decode(self) -> bool:
+        """Whether it only goes on by one token and its drafts."""
+        return len(self.token_ids) == 1
 
     @property
     def samples(self) -> bool:
@@ -63,8 +68,8 @@ class SchedulerOutput:
 
     @property
     def is_decode(self) -> bool:
-        """Whether every sequence only goes on by one token and its drafts."""
-        return all(len(item.token_ids) == 1 for item in self.scheduled)
+        """Whether nothing is prefilled."""
+        return all(item.is_decode for item in self.scheduled)
 
 
 @dataclass(frozen=True)

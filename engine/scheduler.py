@@ -49,6 +49,8 @@ class Scheduler:
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self.num_preemptions = 0
+        self.max_prefill_beside_decode = limits.max_prefill_tokens_beside_decode
+        """Rows of prefill in a step that others decode in: how long they wait for their next."""
         self._tables = tables
         self._eos_token_ids = eos_token_ids
         self._propose = propose
@@ -65,7 +67,7 @@ class Scheduler:
         self._schedule_decodes()
         budget = self.limits.max_step_tokens - self._num_rows()
         if self._items:
-            budget = min(budget, self.limits.max_prefill_tokens_beside_decode)
+            budget = min(budget, self.max_prefill_beside_decode)
         for sequence in sorted(self.running, key=_turn):
             if sequence.num_uncomputed_tokens > 1 and sequence not in self._items:
                 budget -= self._schedule_prefill(sequence, budget)
