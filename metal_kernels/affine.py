@@ -1,12 +1,14 @@
-"""GGUF blocks as MLX affine matrices, for back ends that have MLX's own quantized matmul.
+"""GGUF blocks in MLX's own quantized forms, for where none of our kernels reads them.
 
-Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 keep their float16 scales and are exact. Q4_K and Q5_K multiply two
-scales into one float16 (2^-11 relative, far below the step of the codes). The rest has no affine
-form (scales per 16 columns, or code books) and becomes dense float16.
+Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and IQ4_NL (8 bits) keep their float16 scales, MXFP4 is MLX's format of
+that name: exact. Q4_K, Q5_K and IQ4_XS (8 bits) multiply two scales into one: exact in float32,
+off by 2^-11 in float16, far below the step of the codes. The other K-quants have a scale per 16
+columns, which MLX does not know, and become dense float16.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import mlx.core as mx
 import numpy as np
@@ -18,18 +20,34 @@ Bytes = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class AffineMatrix:
-    """MLX's affine triple."""
+    """MLX's packed codes and their scales; biases go with mode "affine" only."""
 
     weight: mx.array
     scales: mx.array
-    biases: mx.array
+    biases: mx.array | None
     group_size: int
     bits: int
+    mode: Literal["affine", "mxfp4"] = "affine"
+
+    @property
+    def parts(self) -> tuple[mx.array, ...]:
+        """All arrays, in the order in which MLX takes them."""
+        found = (self.weight, self.scales, self.biases)
+        return tuple(part for part in found if part is not None)
 
     @property
     def num_bytes(self) -> int:
-        """Memory of all three."""
-        return int(self.weight.nbytes + self.scales.nbytes + self.biases.nbytes)
+        """Memory of all parts."""
+        return sum(int(part.nbytes) for part in self.parts)
+
+    def with_parts(self, parts: Iterable[mx.array]) -> "AffineMatrix":
+        """The same form over other arrays."""
+        weight, scales, *biases = parts
+        return replace(self, weight=weight, scales=scales, biases=biases[0] if biases else None)
+
+    def multiplies_in(self, dtype: mx.Dtype) -> mx.Dtype:
+        """What inputs of this type are multiplied as: MLX promotes them to the scales' type."""
+        return dtype if self.mode == "mxfp4" else self.scales.dtype
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +65,23 @@ class DenseMatrix:
 Storage = AffineMatrix | DenseMatrix
 
 
-def from_blocks(quantization: str, blocks: Bytes, num_columns: int) -> Storage:
-    """The nearest MLX matrix to GGUF blocks uint8 [N, row_bytes]."""
+def from_blocks(
+    quantization: str, blocks: Bytes, num_columns: int, scale_dtype: mx.Dtype = mx.float16
+) -> Storage:
+    """The nearest MLX matrix to GGUF blocks uint8 [N, row_bytes].
+
+    Scales in float32 make every form that has some exact, at more memory and a slower product.
+    """
+    num_rows = blocks.shape[0]
+    if quantization == "MXFP4":
+        return _mxfp4(blocks, num_columns)
     if quantization in _PARTS:
-        codes, scales, biases, bits = _PARTS[quantization](blocks.reshape(blocks.shape[0], -1))
-        packed = mx.array(_pack_codes(codes.reshape(blocks.shape[0], num_columns), bits))
-        rows = blocks.shape[0]
-        return AffineMatrix(
-            packed, mx.array(scales.reshape(rows, -1)), mx.array(biases.reshape(rows, -1)), 32, bits
+        codes, *numbers, bits = _PARTS[quantization](blocks.reshape(num_rows, -1))
+        packed = mx.array(_pack_codes(codes.reshape(num_rows, num_columns), bits))
+        scales, biases = (
+            mx.array(part.reshape(num_rows, -1)).astype(scale_dtype) for part in numbers
         )
+        return AffineMatrix(packed, scales, biases, 32, bits)
     dense = mx.array(reference.dequantize_blocks(quantization, blocks, num_columns))
     return DenseMatrix(dense.astype(_DENSE_DTYPES.get(quantization, mx.float16)))
 
@@ -64,16 +90,16 @@ def reshaped(w: Storage, shape: tuple[int, ...]) -> Storage:
     """The same matrix with its rows in several dimensions."""
     if isinstance(w, DenseMatrix):
         return DenseMatrix(w.weight.reshape(*shape, -1))
-    weight, scales, biases = (part.reshape(*shape, -1) for part in (w.weight, w.scales, w.biases))
-    return AffineMatrix(weight, scales, biases, w.group_size, w.bits)
+    return w.with_parts(part.reshape(*shape, -1) for part in w.parts)
 
 
 def matmul(x: mx.array, w: Storage) -> mx.array:
     """x [..., K] times the transpose of w, in x's dtype."""
     if isinstance(w, DenseMatrix):
         return (x.astype(w.weight.dtype) @ w.weight.T).astype(x.dtype)
+    wide = x.astype(w.multiplies_in(x.dtype))
     out = mx.quantized_matmul(
-        x.astype(w.scales.dtype), w.weight, w.scales, w.biases, True, w.group_size, w.bits
+        wide, w.weight, w.scales, w.biases, True, w.group_size, w.bits, mode=w.mode
     )
     return out.astype(x.dtype)
 
@@ -88,7 +114,7 @@ def grouped_matmul(x: mx.array, w: Storage, ids: mx.array) -> mx.array:
         out = mx.gather_mm(left, dense, lhs_indices=rows, rhs_indices=ids)
     else:
         out = mx.gather_qmm(
-            x.astype(w.scales.dtype)[:, None],
+            x.astype(w.multiplies_in(x.dtype))[:, None],
             w.weight,
             w.scales,
             w.biases,
@@ -97,6 +123,7 @@ def grouped_matmul(x: mx.array, w: Storage, ids: mx.array) -> mx.array:
             transpose=True,
             group_size=w.group_size,
             bits=w.bits,
+            mode=w.mode,
         )
     return out[:, 0].astype(x.dtype)
 
@@ -105,8 +132,14 @@ def take_rows(w: Storage, ids: mx.array) -> mx.array:
     """Rows as float32."""
     if isinstance(w, DenseMatrix):
         return w.weight[ids].astype(mx.float32)
-    parts = (w.weight[ids], w.scales[ids].astype(mx.float32), w.biases[ids].astype(mx.float32))
-    return mx.dequantize(*parts, w.group_size, w.bits)
+    taken = w.with_parts(part[ids] for part in w.parts)
+    if w.mode == "affine":
+        assert taken.biases is not None
+        scales, biases = (part.astype(mx.float32) for part in (taken.scales, taken.biases))
+        return mx.dequantize(taken.weight, scales, biases, w.group_size, w.bits)
+    return mx.dequantize(
+        taken.weight, taken.scales, None, w.group_size, w.bits, mode=w.mode, dtype=mx.float32
+    )
 
 
 _DENSE_DTYPES = {"F32": mx.float32, "BF16": mx.bfloat16}
@@ -169,12 +202,12 @@ def _q8_0(blocks: Bytes) -> Parts:
 
 
 def _k_scales(b: Bytes) -> tuple[Bytes, Bytes]:
-    """Scales and biases float16 [blocks, 8] of Q4_K and Q5_K."""
+    """Scales and biases float32 [blocks, 8] of Q4_K and Q5_K."""
     d, dmin = _half(b[:, :2]).astype(np.float32), _half(b[:, 2:4]).astype(np.float32)
     low, mid, high = b[:, 4:8], b[:, 8:12], b[:, 12:16]
     scales = np.concatenate([low & 63, (high & 15) | ((low >> 6) << 4)], axis=-1)
     mins = np.concatenate([mid & 63, (high >> 4) | ((mid >> 6) << 4)], axis=-1)
-    return (d * scales).astype(np.float16), (-dmin * mins).astype(np.float16)
+    return d * scales, -dmin * mins
 
 
 def _q4_k(blocks: Bytes) -> Parts:
@@ -190,6 +223,39 @@ def _q5_k(blocks: Bytes) -> Parts:
     return low | (high << 4), *_k_scales(b), 5
 
 
+_IQ4_VALUES = np.array(
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int16
+)
+
+
+def _iq4_codes(field: Bytes) -> Bytes:
+    """The values nibbles stand for, 128 too high."""
+    shifted: Bytes = (_IQ4_VALUES + 128).astype(np.uint8)
+    return shifted[_nibbles(field)]
+
+
+def _iq4_nl(blocks: Bytes) -> Parts:
+    b = blocks.reshape(-1, 18)
+    d = _half(b[:, :2])
+    return _iq4_codes(b[:, 2:]), d, d * np.float16(-128), 8
+
+
+def _iq4_xs(blocks: Bytes) -> Parts:
+    b = blocks.reshape(-1, 136)
+    high = np.ascontiguousarray(b[:, 2:4]).view(np.uint16) >> (2 * np.arange(8, dtype=np.uint16))
+    low = np.stack([b[:, 4:8] & 15, b[:, 4:8] >> 4], axis=-1).reshape(-1, 8)
+    scales = (low | ((high & 3) << 4)).astype(np.float32) - 32
+    scales = scales * _half(b[:, :2]).astype(np.float32)
+    return _iq4_codes(b[:, 8:].reshape(-1, 8, 16)), scales, -128 * scales, 8
+
+
+def _mxfp4(blocks: Bytes, num_columns: int) -> AffineMatrix:
+    b = blocks.reshape(-1, 17)
+    packed = _pack_codes(_nibbles(b[:, 1:]).reshape(blocks.shape[0], num_columns), 4)
+    scales = np.ascontiguousarray(b[:, 0]).reshape(blocks.shape[0], -1)
+    return AffineMatrix(mx.array(packed), mx.array(scales), None, 32, 4, "mxfp4")
+
+
 _PARTS = {
     "Q4_0": _q4_0,
     "Q4_1": _q4_1,
@@ -198,4 +264,6 @@ _PARTS = {
     "Q8_0": _q8_0,
     "Q4_K": _q4_k,
     "Q5_K": _q5_k,
+    "IQ4_NL": _iq4_nl,
+    "IQ4_XS": _iq4_xs,
 }

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from metal_kernels import affine
 from metal_kernels.metal import quantized_matmul
 from metal_kernels.metal.block_formats import FORMATS, random_blocks
 from tests.metal_shaders.blocks import weights
@@ -154,3 +155,16 @@ def test_long_inputs_multiply_dequantized_weights(simulate, quantization):
     assert y.shape == (2, 20, 19)
     check(y.reshape(40, 19), exact)
     assert [launch.kernel for launch in simulator.launches] == [f"dequantize_rows_{quantization}"]
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+@pytest.mark.parametrize("num_x", [2, 9])
+def test_products_are_those_of_mlxs_own_form(simulate, quantization, num_x):
+    """A second oracle: what the matrix becomes where its kernels cannot be trusted."""
+    simulate()
+    x, blocks, _ = make_case(quantization, 13, 512, num_x, mx.float32)
+    wide = affine.from_blocks(quantization, np.array(blocks), 512, scale_dtype=mx.float32)
+    expected = np.array(affine.matmul(x, wide)).astype(np.float64)
+    y = np.array(quantized_matmul.matmul(x, blocks, quantization))
+    exact = 2e-6 if isinstance(wide, affine.AffineMatrix) else 1e-3  # the rest is dense float16
+    np.testing.assert_allclose(y, expected, rtol=0, atol=exact * np.abs(expected).max())
