@@ -51,6 +51,8 @@ class Generate:
     parallel_calls: bool = True
     """Whether it may have more than one."""
     think: bool | str | None = None
+    max_thinking_tokens: int | None = None
+    """A longer thought is ended for the model, which then answers."""
     prompt: str = ""
     """Verbatim, when there are no messages."""
     prompt_token_ids: Sequence[int] = ()

@@ -83,7 +83,7 @@ class MessageEncoder:
         """Why it ended, and what it cost."""
         del times
         reason = _stop_reason(event_, has_calls=self._has_calls)
-        delta = {"stop_reason": reason, "stop_sequence": None}
+        delta = {"stop_reason": reason, "stop_sequence": event_.stop or None}
         usage = _usage(event_.stats)
         return self._close_block() + event("message_delta", delta=delta, usage=usage)
 
@@ -120,7 +120,7 @@ class MessageEncoder:
             **self._head(),
             "content": content,
             "stop_reason": _stop_reason(answer.done, has_calls=bool(answer.tool_calls)),
-            "stop_sequence": None,
+            "stop_sequence": answer.done.stop or None,
             "usage": _usage(answer.done.stats),
         }
 
@@ -155,6 +155,8 @@ def _call_id() -> str:
 
 
 def _stop_reason(done: Done, *, has_calls: bool) -> str:
+    if done.stop:
+        return "stop_sequence"
     if has_calls and done.finish_reason == "stop":
         return "tool_use"
     return {"stop": "end_turn", "length": "max_tokens"}.get(done.finish_reason, "end_turn")

@@ -37,6 +37,7 @@ class TextRequest:
     raw: bool = False
     suffix: str = ""
     think: bool | str | None = None
+    max_thinking_tokens: int | None = None
     grammar: Grammar | None = None
     options: Json = field(default_factory=dict)
     num_logprobs: int | None = None
@@ -234,6 +235,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             must_call=request.must_call,
             parallel_calls=request.parallel_calls,
             think=request.think,
+            max_thinking_tokens=request.max_thinking_tokens,
             prompt=request.prompt,
             prompt_token_ids=request.prompt_token_ids,
             sampling=fix_seed(options.sampling, index),

@@ -22,10 +22,11 @@ from app.protocol import (
 from app.worker.delta import make_delta, make_logprob
 from app.worker.embedding import Embedding, embed_step, prepare_embedding
 from app.worker.prompt import Prompt, check_token_ids, make_prompt
-from app.worker.writing import Writing, is_answer, whole_stats
+from app.worker.thought import closing_tokens, is_answer
+from app.worker.writing import Writing, whole_stats
 from engine.loading import LoadedModel
 from engine.request import Grammar, Request, RequestStats, StepOutput, TokenLogprob
-from engine.text.output_parser import make_output_parser, opens_thinking, thinking_tags
+from engine.text.output_parser import make_output_parser, opens_thinking
 from engine.text.text_stream import TextDelta, TextStream
 from engine.text.tool_grammar import make_tool_grammar
 from models.errors import UserError
@@ -152,7 +153,8 @@ class WorkerEngine:
         stream = self._make_stream(asked, prompt)
         deltas = [stream.add([token_id]) for token_id in resumed]
         grammar = self._grammar(asked, prompt)
-        thinks = grammar is asked.grammar is not None and self._may_think(asked)
+        is_followed = grammar is not None or asked.max_thinking_tokens is not None
+        thinks = is_followed and grammar is asked.grammar and self._may_think(asked)
         shown = (i for i, delta in enumerate(deltas) if is_answer(delta))
         answer_at = next(shown, len(resumed)) if thinks else 0
         is_free = thinks and answer_at == len(resumed)
@@ -169,7 +171,7 @@ class WorkerEngine:
         )
         writing = Writing(asked, prompt, request, stream)
         if is_free:
-            writing.later_grammar = asked.grammar
+            writing.is_thinking, writing.later_grammar = True, asked.grammar
             writing.thought_ids = list(resumed)
         writing.stop = next((delta.stop for delta in deltas if delta.stop), "")
         has_called = any(delta.tool_calls for delta in deltas)
@@ -180,21 +182,29 @@ class WorkerEngine:
         return writing
 
     def _advance(self, output: StepOutput, writing: Writing) -> list[Event]:
-        request_id, reason, stats = output.request_id, output.finish_reason, output.stats
+        request_id = output.request_id
         if output.error is not None:
             del self._writing[request_id]
             return [Failed.of(output.error, request_id)]
         events: list[Event] = []
         if output.prompt_logprobs:
             events.append(self._read(output, writing))
-        if not output.token_ids and reason is None:
+        if not output.token_ids and output.finish_reason is None:
             return [*events, Progress(request_id, output.num_computed_tokens)]
-        if writing.later_grammar is not None:
+        if writing.is_thinking:
             return events + self._think(output, writing)
-        delta = self._add(writing, output.token_ids)
+        return events + self._write(writing, output, 0, TextDelta())
+
+    def _write(
+        self, writing: Writing, output: StepOutput, first: int, begun: TextDelta
+    ) -> list[Event]:
+        """The answer's tokens from `first` on, some of which the stream has read as `begun`."""
+        request_id, reason, stats = output.request_id, output.finish_reason, output.stats
+        rest = output.token_ids[first + begun.num_tokens :]
+        delta = begun if begun.stopped else begun + self._add(writing, rest)
         writing.stop = delta.stop
-        token_ids = output.token_ids[: delta.num_tokens]
-        events.append(self._delta(request_id, token_ids, delta, output.logprobs))
+        token_ids = output.token_ids[first : first + delta.num_tokens]
+        events: list[Event] = [self._delta(request_id, token_ids, delta, output.logprobs[first:])]
         if delta.stopped or (delta.tool_calls and not writing.asked.parallel_calls):
             stats = stats or self._abort(request_id)
             reason = "stop"
@@ -222,14 +232,17 @@ class WorkerEngine:
         return Delta(output.request_id, prompt_logprobs=entries)
 
     def _think(self, output: StepOutput, writing: Writing) -> list[Event]:
-        """Tokens of a thought; where the answer begins, it begins again inside the grammar."""
+        """Tokens of a thought; where it ends, the answer begins anew inside its grammar."""
         request_id = output.request_id
         events: list[Event] = []
-        answers = output.finish_reason == "stop"
+        is_over = output.finish_reason == "stop"
         for index, token_id in enumerate(output.token_ids):
             delta = writing.stream.add([token_id])
+            if is_answer(delta) and writing.later_grammar is None:
+                writing.is_thinking = False
+                return events + self._write(writing, output, index, delta)
             if is_answer(delta):
-                answers = True
+                is_over = True
                 break
             writing.thought_ids.append(token_id)
             logprobs = output.logprobs[index : index + 1]
@@ -238,27 +251,24 @@ class WorkerEngine:
                 writing.stop = delta.stop
                 stats = output.stats or self._abort(request_id)
                 return events + self._finish(writing, "stop", stats)
-        if answers:
+            if writing.has_thought_enough and output.finish_reason is None:
+                is_over = True
+                break
+        if is_over and (writing.later_grammar is not None or output.finish_reason is None):
             stats = output.stats or self._abort(request_id)
-            return events + self._close_thought(writing) + self._hold_to_grammar(writing, stats)
+            return events + self._close_thought(writing) + self._begin_answer(writing, stats)
         if output.finish_reason is not None:
             events += self._finish(writing, output.finish_reason, output.stats)
         return events
 
     def _close_thought(self, writing: Writing) -> list[Event]:
-        """End a thought that the model left open when it wanted to end altogether."""
-        tags = thinking_tags(self._model.chat_template.source)
-        tokenizer = self._model.tokenizer
-        written = b"".join(map(tokenizer.token_bytes, writing.thought_ids)).decode(errors="replace")
-        prompt = writing.prompt.text if opens_thinking(writing.prompt.text) else ""
-        text = prompt + written
-        if tags is None or text.rfind(tags[0].strip()) <= text.rfind(tags[1].strip()):
-            return []
-        closing = tokenizer.encode(f"\n{tags[1]}\n\n", add_special=False)
+        """End a thought that the model left open when it wanted to end, or had to."""
+        source, ids = self._model.chat_template.source, writing.thought_ids
+        closing = closing_tokens(self._model.tokenizer, source, writing.prompt.text, ids)
         writing.thought_ids += closing
-        return [self._delta(writing.asked.id, closing, TextDelta(), ())]
+        return [self._delta(writing.asked.id, closing, TextDelta(), ())] if closing else []
 
-    def _hold_to_grammar(self, writing: Writing, stats: RequestStats) -> list[Event]:
+    def _begin_answer(self, writing: Writing, stats: RequestStats) -> list[Event]:
         asked, thought = writing.asked, tuple(writing.thought_ids)
         max_tokens = writing.request.sampling.max_tokens
         assert max_tokens is not None, "always set here"
@@ -273,7 +283,7 @@ class WorkerEngine:
             grammar=writing.later_grammar,
             num_resumed_tokens=0,
         )
-        writing.later_grammar = None
+        writing.later_grammar, writing.is_thinking = None, False
         try:
             self._model.engine.add_request(writing.request)
         except UserError as error:

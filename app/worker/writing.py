@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from app.protocol import Generate, Started
 from app.worker.prompt import Prompt
 from engine.request import Grammar, Request, RequestStats
-from engine.text.text_stream import TextDelta, TextStream
+from engine.text.text_stream import TextStream
 
 
 @dataclass
@@ -16,10 +16,12 @@ class Writing:
     prompt: Prompt
     request: Request
     stream: TextStream
+    is_thinking: bool = False
+    """Whether the thought is followed, for its end or for its length."""
     later_grammar: Grammar | None = None
     """Holds from the answer on; the thought before it is free."""
     thought_ids: list[int] = field(default_factory=list)
-    """Output so far while `later_grammar` waits."""
+    """Output so far while `is_thinking`."""
     thought_stats: RequestStats | None = None
     has_read: bool = False
     """Whether log-probabilities of the prompt have begun to come."""
@@ -27,6 +29,12 @@ class Writing:
     """Given when nothing is missing behind the output that is resumed."""
     stop: str = ""
     """The stop string that came up."""
+
+    @property
+    def has_thought_enough(self) -> bool:
+        """Whether the thought has as many tokens as it may."""
+        limit = self.asked.max_thinking_tokens
+        return limit is not None and len(self.thought_ids) >= limit
 
     @property
     def started(self) -> Started:
@@ -38,11 +46,6 @@ class Writing:
             self.prompt.num_dropped_messages,
             self.prompt.num_dropped_tokens,
         )
-
-
-def is_answer(delta: TextDelta) -> bool:
-    """Whether the thought is over: something else than white space is shown."""
-    return bool(delta.content.strip() or delta.tool_calls)
 
 
 def whole_stats(stats: RequestStats, writing: Writing) -> RequestStats:

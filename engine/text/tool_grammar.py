@@ -118,8 +118,10 @@ def _calls(rules: _Rules, style: _Style, tools: Tools, *, parallel: bool) -> str
 
 
 def _parameters(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema = function.get("parameters") or {}
-    return {"type": "object", **schema}
+    """The schema of a function's arguments; those that it does not name do not exist for it."""
+    schema = function.get("parameters") or {"properties": {}}
+    others = {"additionalProperties": False} if "properties" in schema else {}
+    return {"type": "object", **others, **schema}
 
 
 def _json_arguments(rules: _Rules, schema: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """A worker without a model: speaks the protocol and says what its prompt tells it to.
 
-The last message is `say N [every S] [think] [call] [die N] [hang N] [silent S]`: N words "w0 w1 …",
-S seconds apart. `die N` kills the process after N words of a request that was not resumed, `hang N`
-stops it there, and `hang 0` before the first word each time.
+The last message is `say N [every S] [think] [call] [die N] [hang N] [silent S] [stop W]`: N words
+"w0 w1 …", S seconds apart. `die N` kills the process after N words of a request that was not
+resumed, `hang N` stops it there, and `hang 0` before the first word each time. `stop W` says that
+W ended the answer.
 What it is told is written to the file FAKE_WORKER_LOG, one line each.
 """
 
@@ -55,7 +56,8 @@ class Talk:
         """The end, with numbers that tests know."""
         is_cut = self.num_words == self.asked.sampling.max_tokens
         stats = RequestStats(11, 5, self.num_words, 4, 2, 0.001, 0.5, 0.25)
-        return protocol.Done(self.asked.id, "length" if is_cut else "stop", stats)
+        stop = self.text.split("stop ")[1] if "stop " in self.text else ""
+        return protocol.Done(self.asked.id, "length" if is_cut else "stop", stats, stop)
 
 
 def emit(*events: object) -> None:

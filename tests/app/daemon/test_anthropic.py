@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from app.daemon.anthropic_requests import parse_messages_request
+from models.errors import InvalidInput
+
 
 @pytest.fixture(scope="module")
 def daemon(shared_daemon):
@@ -118,3 +121,25 @@ def test_errors_have_anthropics_form(daemon, changes, status: int, kind: str, te
     assert reply.json["type"] == "error"
     assert reply.json["error"] == {"type": kind, "message": text}
     assert reply.json["request_id"].startswith("req_")
+
+
+def test_the_stop_sequence_that_came_up_is_named(daemon) -> None:
+    asked = say("say 3 stop w2")
+    whole = daemon.post("/v1/messages", asked).json
+    assert (whole["stop_reason"], whole["stop_sequence"]) == ("stop_sequence", "w2")
+    events = daemon.post("/v1/messages", {**asked, "stream": True}).sse
+    (delta,) = [event["delta"] for event in events if event["type"] == "message_delta"]
+    assert delta == {"stop_reason": "stop_sequence", "stop_sequence": "w2"}
+    plain = daemon.post("/v1/messages", say("say 3"))
+    assert (plain.json["stop_reason"], plain.json["stop_sequence"]) == ("end_turn", None)
+
+
+def test_a_thinking_budget_reaches_the_worker() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 30}
+    asked = parse_messages_request({**say("hi"), "max_tokens": 40, "thinking": thinking})
+    assert (asked.think, asked.max_thinking_tokens) == (True, 30)
+    for wrong in (0, -1, 40, 41):
+        with pytest.raises(InvalidInput, match=r"thinking\.budget_tokens"):
+            parse_messages_request(
+                {**say("hi"), "max_tokens": 40, "thinking": {**thinking, "budget_tokens": wrong}}
+            )

@@ -42,7 +42,9 @@ def test_an_idle_or_slow_worker_is_left_alone(start_daemon) -> None:
     assert daemon.post("/api/chat", say("say 1")).status == 200
     (pid,) = daemon.worker_pids()
     time.sleep(0.6)
-    assert text_of(daemon.post("/api/chat", say("say 3 every 0.1 silent 0.15")).lines) == "w0 w1 w2 "
+    assert (
+        text_of(daemon.post("/api/chat", say("say 3 every 0.1 silent 0.15")).lines) == "w0 w1 w2 "
+    )
     assert daemon.worker_pids() == [pid]
 
 

@@ -419,3 +419,26 @@ def test_progress_is_told_while_a_prompt_is_read() -> None:
     engine.take(engine.prepare(ask()))
     script.step = lambda: [StepOutput("a", num_computed_tokens=3)]  # type: ignore[method-assign]
     assert engine.step() == [Progress("a", 3)]
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_a_thought_that_grows_too_long_is_ended_and_answered(chunk: int) -> None:
+    script = Script(free="hm, let me see, hm", chunk=chunk)
+    asked = ask(think=True, max_thinking_tokens=7)
+    events = run(make(script, THINKING_TEMPLATE), asked)
+    _, answer = script.requests
+    assert "".join(map(chr, answer.prompt_token_ids)).endswith("<think>hm, let\n</think>\n\n")
+    assert answer.grammar is None
+    assert (thinking(events), content(events)) == ("hm, let", "hm, let me see, hm")
+    assert isinstance(events[-1], Done)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_a_thought_within_its_length_is_left_alone(chunk: int) -> None:
+    script = Script(free="hm</think>\n\nYes, twice.", chunk=chunk)
+    asked = ask(think=True, max_thinking_tokens=50, stop=["twice"])
+    events = run(make(script, THINKING_TEMPLATE), asked)
+    assert len(script.requests) == 1
+    assert (thinking(events), content(events)) == ("hm", "Yes, ")
+    assert (events[-1].finish_reason, events[-1].stop) == ("stop", "twice")
+    assert "".join(map(chr, output_ids(events))) == "hm</think>\n\nYes, twice"

@@ -136,6 +136,12 @@ def test_other_text_other_tools_and_half_a_call_are_refused(accepts, template: s
     assert not accepts(template, text.replace("2", '"two"'))
 
 
+def test_arguments_that_a_function_does_not_name_are_refused(accepts) -> None:
+    call = '<tool_call>\n{"name": "now", "arguments": %s}\n</tool_call>'
+    assert accepts("<tool_call>", call % "{}")
+    assert not accepts("<tool_call>", call % '{"zone": "UTC"}')
+
+
 def test_a_second_call_is_refused_where_one_is_wanted(accepts) -> None:
     two = FORMATS["<tool_call>"][1]
     assert accepts("<tool_call>", two)
