@@ -1,4 +1,4 @@
-"""Launches of a decode step, from MLX's own graph of our network on the Metal path; needs no GPU."""
+"""Launches of a decode step, from MLX's graph of our network on the Metal path; needs no GPU."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack

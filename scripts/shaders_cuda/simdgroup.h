@@ -6,12 +6,22 @@ inline void simdgroup_barrier(mem_flags) { __syncwarp(); }
 
 // A lane of Apple's 8x8 layout, bits (r2 c2 r1 r0 c1) of row and column, is the warp's lane with bits
 // (r2 r1 r0 c2 c1) where LANES_AS_MATRIX is set: a matrix is then one operand of `mma` as it stands.
-inline uint warp_lane(uint lane) {
+constexpr uint warp_lane(uint lane) {
   return LANES_AS_MATRIX ? (lane & 17) | (lane & 6) << 1 | (lane & 8) >> 2 : lane;
 }
-inline uint simd_lane(uint lane) {
+constexpr uint simd_lane(uint lane) {
   return LANES_AS_MATRIX ? (lane & 17) | (lane & 12) >> 1 | (lane & 2) << 2 : lane;
 }
+constexpr bool lanes_fit() {
+  for (uint lane = 0; lane < 32; ++lane) {
+    const uint simd = simd_lane(lane);
+    const uint row = (simd / 4 & 4) + simd / 2 % 4, column = (simd / 4 & 2) * 2 + simd % 2 * 2;
+    if (warp_lane(simd) != lane) return false;
+    if (LANES_AS_MATRIX && (row != lane / 4 || column != lane % 4 * 2)) return false;
+  }
+  return true;
+}
+static_assert(lanes_fit());
 
 constexpr uint all_lanes = 0xffffffffu;
 
