@@ -43,9 +43,9 @@ def compile_text(text: str, folder: Path) -> str:
     path = folder / "kernel.cu"
     path.write_text(PRELUDE.read_text() + text)
     assert CLANG
-    options = ["-x", "cuda", "--cuda-device-only", "--cuda-gpu-arch=sm_90"]
+    options = ["-x", "cuda", "--cuda-device-only", "--cuda-gpu-arch=sm_90", "-std=c++20"]
     run = subprocess.run(
-        [CLANG, *options, "-nocudainc", "-nocudalib", "-std=c++20", "-Wno-everything", "-fsyntax-only",
+        [CLANG, *options, "-nocudainc", "-nocudalib", "-Wno-everything", "-fsyntax-only",
          str(path)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
