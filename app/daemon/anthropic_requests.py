@@ -28,7 +28,7 @@ def parse_messages_request(body: Json) -> TextRequest:
         messages=parse_conversation(fields),
         **_parse_tools(fields),
         think=_parse_thinking(fields),
-        max_thinking_tokens=_parse_budget(fields, max_tokens),
+        max_thinking_tokens=_parse_budget(fields),
         options=_parse_options(fields, max_tokens),
     )
 
@@ -144,12 +144,12 @@ def _parse_thinking(fields: Fields) -> bool | str | None:
     return True if effort is None else _EFFORTS[effort]
 
 
-def _parse_budget(fields: Fields, max_tokens: int) -> int | None:
-    """How long a thought may be; Anthropic's own lower bound of 1024 is not asked for."""
+def _parse_budget(fields: Fields) -> int | None:
+    """How long a thought may be; Anthropic's own bounds, 1024 and max_tokens, are not asked for."""
     thinking = Fields(fields.object("thinking"), "MessagesRequest", "thinking.")
     budget = thinking.integer("budget_tokens")
-    if budget is not None and not 0 < budget < max_tokens:
-        raise InvalidInput("thinking.budget_tokens must be positive and less than max_tokens")
+    if budget is not None and budget <= 0:
+        raise InvalidInput(f"thinking.budget_tokens must be positive, not {budget}")
     return budget
 
 

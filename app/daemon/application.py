@@ -17,6 +17,7 @@ from app.daemon import (
     openai_routes,
     pull_routes,
     refused_routes,
+    responses_routes,
     status_routes,
     token_routes,
 )
@@ -41,6 +42,7 @@ ROUTES = (
     openai_routes,
     pull_routes,
     refused_routes,
+    responses_routes,
     status_routes,
     token_routes,
 )

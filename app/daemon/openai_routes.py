@@ -12,8 +12,6 @@ from app.daemon.ollama_requests import TextRequest, check_capabilities, to_gener
 from app.daemon.openai_replies import ChatCompletionEncoder
 from app.daemon.openai_requests import OpenAIRequest, parse_chat_completion, parse_completion
 from app.daemon.reply import AnswerReply
-from app.daemon.responses_replies import ResponseEncoder
-from app.daemon.responses_requests import parse_response_request
 from app.daemon.state import read_body, state_of
 from app.daemon.watched_reply import JSONReply
 from app.protocol import Generate
@@ -35,20 +33,6 @@ async def chat_completions(request: Request) -> Response:
 async def completions(request: Request) -> Response:
     """The continuation of one or several prompts."""
     return _answer(request, parse_completion(await read_body(request)), is_chat=False)
-
-
-@router.post("/v1/responses")
-async def responses(request: Request) -> Response:
-    """A response to input items."""
-    state = state_of(request)
-    asked = parse_response_request(await read_body(request))
-    source = state.catalog.find(asked.model)
-    capabilities = state.catalog.details(source.files).capabilities
-    asked = relax_thinking(asked, capabilities)
-    check_capabilities(asked, source.files.name, capabilities)
-    caller = state.caller_of(request)
-    answering = state.answering(caller, source, to_generates(asked, source.files))
-    return AnswerReply(answering, ResponseEncoder(asked), stream=asked.stream)
 
 
 @router.get("/v1/models")

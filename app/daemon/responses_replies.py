@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from app.daemon.answer import Answer
 from app.daemon.encoder import Json, Times, compact
 from app.daemon.ollama_replies import make_call_id
-from app.daemon.ollama_requests import TextRequest
 from app.daemon.openai_replies import error_body
+from app.daemon.responses_requests import ResponseRequest
 from app.protocol import Delta, Done, Progress, Started
 from models.errors import UserError
 
@@ -19,7 +19,9 @@ class ResponseEncoder:
 
     media_type = "text/event-stream"
 
-    def __init__(self, asked: TextRequest) -> None:
+    def __init__(self, asked: ResponseRequest) -> None:
+        self.finished: Json = {}
+        """The whole response, once it is complete."""
         self._asked = asked
         self._id = f"resp_{secrets.token_hex(16)}"
         self._created = int(time.time())
@@ -51,7 +53,8 @@ class ResponseEncoder:
         del times
         closed = self._close()
         kind = "incomplete" if event.finish_reason == "length" else "completed"
-        return closed + self._event(f"response.{kind}", response=self._response(kind, event))
+        self.finished = self._response(kind, event)
+        return closed + self._event(f"response.{kind}", response=self.finished)
 
     def end(self, answers: Mapping[str, Answer]) -> bytes:
         """The last event was the end."""
@@ -78,8 +81,7 @@ class ResponseEncoder:
         self.delta(Delta(request_id, content="".join(answer.content)))
         self.delta(Delta(request_id, tool_calls=answer.tool_calls))
         self.done(answer.done, times)
-        kind = "incomplete" if answer.done.finish_reason == "length" else "completed"
-        return self._response(kind, answer.done)
+        return self.finished
 
     def error_body(self, error: UserError) -> Json:
         """`{"error": {…}}`."""
@@ -169,31 +171,19 @@ class ResponseEncoder:
         return f"event: {name}\ndata: ".encode() + data + b"\n\n"
 
     def _response(self, status: str, done: Done | None) -> Json:
-        options = self._asked.options
         is_cut = status == "incomplete"
         return {
             "id": self._id,
             "object": "response",
             "created_at": self._created,
             "status": status,
+            "background": False,
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
-            "instructions": None,
-            "max_output_tokens": options.get("num_predict"),
-            "model": self._asked.model,
+            "model": self._asked.text.model,
             "output": self._items if done is not None else [],
-            "parallel_tool_calls": True,
-            "previous_response_id": None,
-            "temperature": options["temperature"],
-            "top_p": options["top_p"],
-            "tool_choice": "auto",
-            "tools": [
-                {"type": "function", **tool["function"], "strict": False}
-                for tool in self._asked.tools
-            ],
-            "text": {"format": {"type": "text"}},
-            "truncation": "auto" if self._asked.truncate else "disabled",
-            "metadata": {},
+            "service_tier": "default",
+            **self._asked.echo,
             "usage": None if done is None else _usage(done),
         }
 

@@ -1,6 +1,7 @@
 """Bodies of OpenAI's `/v1/responses`, to what a worker is asked. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.daemon.fields import Fields, Json
@@ -9,52 +10,92 @@ from app.daemon.openai_requests import choose_tools, parse_effort, parse_grammar
 from models.errors import InvalidInput, Unsupported
 
 
-def parse_response_request(body: Json) -> TextRequest:
-    """A `/v1/responses` body. Nothing is kept here from one response to the next.
+@dataclass(frozen=True)
+class ResponseRequest:
+    """A response as it was asked for; `items` is the whole conversation, earlier turns included."""
+
+    text: TextRequest
+    items: Sequence[Json]
+    echo: Json
+    """Fields that the response repeats."""
+    store: bool = True
+
+
+def parse_response_request(body: Json, previous: Sequence[Json] = ()) -> ResponseRequest:
+    """A `/v1/responses` body, behind the items of the response that it names as the previous.
 
     Raises:
         InvalidInput: with the field that is wrong.
-        Unsupported: the conversation is to be found on the server.
+        Unsupported: what only OpenAI's own servers can do.
     """
     fields = Fields(body, "ResponsesRequest")
-    for name in ("previous_response_id", "conversation"):
-        if fields.has(name):
-            raise Unsupported(f"{name} is not supported", hint="send the whole input each time")
+    if fields.has("conversation"):
+        raise Unsupported("conversation is not supported", hint="use previous_response_id")
+    if fields.flag("background", default=False):
+        raise Unsupported("background is not supported", hint="wait for the response, or stream it")
     if not fields.text("model"):
         raise InvalidInput("model is required")
     instructions = fields.text("instructions")
     system: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
-    messages = [*system, *_parse_input(body.get("input"))]
-    if len(messages) == len(system):
+    own_items = _parse_input(body.get("input"))
+    if not own_items:
         raise InvalidInput("input is required")
+    items = [*previous, *own_items]
     given = {
         "num_predict": fields.integer("max_output_tokens"),
         "temperature": fields.number("temperature"),
         "top_p": fields.number("top_p"),
     }
     options = {name: value for name, value in given.items() if value is not None}
-    return TextRequest(
+    text = TextRequest(
         model=fields.text("model"),
         stream=fields.flag("stream", default=False),
-        messages=messages,
+        messages=[*system, *_parse_items(items)],
         **_parse_tools(fields),
         think=parse_effort(fields),
         grammar=parse_grammar(_flat_format(fields), "text.format"),
         options={"temperature": 1.0, "top_p": 1.0, **options},
         truncate=fields.text("truncation", "disabled") == "auto",
     )
+    return ResponseRequest(text, items, _echo(body), fields.flag("store", default=True))
+
+
+def _echo(body: Json) -> Json:
+    """Fields of the request that stand in the response too, with OpenAI's defaults."""
+    defaults: Json = {
+        "instructions": None,
+        "max_output_tokens": None,
+        "metadata": {},
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
+        "store": True,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "user": None,
+    }
+    given = {name: body[name] for name in defaults if body.get(name) is not None}
+    given["text"] = defaults["text"] | given.get("text", {})
+    given["tools"] = [{"strict": False, **tool} for tool in given.get("tools", ())]
+    return defaults | given
 
 
 def _parse_input(value: Any) -> list[Json]:
-    """The input as messages of the chat API, read by its rules."""
+    """The input as items."""
     if isinstance(value, str):
-        return [{"role": "user", "content": value}]
-    if value is None:
-        return []
+        return [{"type": "message", "role": "user", "content": value}]
     items = Fields({"input": value}, "ResponsesRequest").objects("input", "[]openai.Item")
-    return parse_messages(
-        [Fields(each, "ResponsesRequest", "input.") for each in _to_messages(items)]
-    )
+    return [item.values for item in items]
+
+
+def _parse_items(items: Sequence[Json]) -> list[Json]:
+    """Items as messages of the chat API, read by its rules."""
+    messages = _to_messages([Fields(item, "ResponsesRequest", "input.") for item in items])
+    return parse_messages([Fields(each, "ResponsesRequest", "input.") for each in messages])
 
 
 def _to_messages(items: Sequence[Fields]) -> list[Json]:

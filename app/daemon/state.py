@@ -15,6 +15,7 @@ from app.daemon.catalog import Catalog
 from app.daemon.fields import Json, parse_body
 from app.daemon.model_pool import ModelPool
 from app.daemon.model_worker import ModelSource
+from app.daemon.response_store import ResponseStore
 from app.protocol import Generate
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, UserError
@@ -49,6 +50,7 @@ class State:
     """Being answered or waiting."""
     num_requests_of: Counter[str] = field(default_factory=Counter)
     """The same, by client."""
+    responses: ResponseStore = field(default_factory=ResponseStore)
     counts: dict[str, int] = field(default_factory=dict)
     """Since the start, for `/metrics`."""
     begun_s: float = field(default_factory=time.monotonic)

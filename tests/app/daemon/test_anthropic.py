@@ -138,7 +138,7 @@ def test_a_thinking_budget_reaches_the_worker() -> None:
     thinking = {"type": "enabled", "budget_tokens": 30}
     asked = parse_messages_request({**say("hi"), "max_tokens": 40, "thinking": thinking})
     assert (asked.think, asked.max_thinking_tokens) == (True, 30)
-    for wrong in (0, -1, 40, 41):
+    for wrong in (0, -1):
         with pytest.raises(InvalidInput, match=r"thinking\.budget_tokens"):
             parse_messages_request(
                 {**say("hi"), "max_tokens": 40, "thinking": {**thinking, "budget_tokens": wrong}}

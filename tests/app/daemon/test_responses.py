@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from app.daemon.response_store import ResponseStore, StoredResponse
+from app.daemon.responses_requests import parse_response_request
+from models.errors import NotFound
+
 
 @pytest.fixture(scope="module")
 def daemon(shared_daemon):
@@ -78,7 +82,9 @@ def test_items_of_a_conversation_reach_the_template(daemon) -> None:
     ("body", "text"),
     [
         (ask(None), "input is required"),
-        (ask("x", previous_response_id="r"), "previous_response_id is not supported"),
+        (ask("x", previous_response_id="r"), "Previous response with id 'r' not found"),
+        (ask("x", conversation="c"), "conversation is not supported"),
+        (ask("x", background=True), "background is not supported"),
         (ask([{"type": "computer_call"}]), "input items of type 'computer_call'"),
         (ask("x", tools=[{"type": "web_search"}]), "tools of type 'web_search'"),
         (ask("x", text={"format": {"type": "xml"}}), "text.format must be of type"),
@@ -88,3 +94,82 @@ def test_what_cannot_be_answered_is_refused(daemon, body: object, text: str) -> 
     reply = daemon.post("/v1/responses", body)
     assert reply.status == 400
     assert text in reply.json["error"]["message"]
+
+
+def test_a_response_goes_on_behind_the_one_before(daemon) -> None:
+    first = daemon.post("/v1/responses", ask("say 4 think call", tools=TOOLS)).json
+    call = first["output"][-1]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "7"}
+    second = daemon.post("/v1/responses", ask([output], previous_response_id=first["id"])).json
+    assert second["previous_response_id"] == first["id"]
+    third = ask("say 2", previous_response_id=second["id"], stream=True)
+    last = events_of(daemon.post("/v1/responses", third).body)[-1]["response"]
+    stored = daemon.state.responses.get(last["id"], "127.0.0.1")
+    kinds = [item["type"] for item in stored.items]
+    assert kinds == [
+        *("message", "reasoning", "message", "function_call", "function_call"),
+        *("function_call_output", "message", "message", "message"),
+    ]
+    messages = parse_response_request(
+        ask("and", instructions="be kind"), stored.items
+    ).text.messages
+    roles = [message["role"] for message in messages]
+    assert roles == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+    ]
+    assert messages[3]["tool_name"] == "f"
+    assert len(messages[2]["tool_calls"]) == 2
+
+
+def test_a_response_is_found_again_until_it_is_deleted(daemon) -> None:
+    body = daemon.post("/v1/responses", ask("say 2", metadata={"a": "b"})).json
+    path = f"/v1/responses/{body['id']}"
+    assert daemon.get(path).json == body
+    assert body["metadata"] == {"a": "b"}
+    items = daemon.get(f"{path}/input_items").json["data"]
+    assert [item["content"] for item in items] == ["say 2"]
+    assert daemon.call("DELETE", path).json["deleted"] is True
+    for method in ("GET", "DELETE"):
+        reply = daemon.call(method, path)
+        assert reply.status == 404
+        assert "not found" in reply.json["error"]["message"]
+
+
+def test_a_response_that_is_not_to_be_stored_is_not(daemon) -> None:
+    body = daemon.post("/v1/responses", ask("say 2", store=False)).json
+    assert body["store"] is False
+    assert daemon.get(f"/v1/responses/{body['id']}").status == 404
+
+
+def stored(response_id: str, client: str = "a", text: str = "") -> StoredResponse:
+    return StoredResponse(client, {"id": response_id, "output": []}, [{"content": text}], 1)
+
+
+def test_the_oldest_responses_are_forgotten_first_by_number_and_by_size() -> None:
+    store = ResponseStore(max_responses=3, max_bytes=2000)
+    for number in range(5):
+        store.put(stored(str(number)))
+    assert len(store) == 3
+    with pytest.raises(NotFound):
+        store.get("1", "a")
+    store.put(stored("large", text="x" * 1900))
+    assert store.get("large", "a")
+    store.put(stored("larger", text="x" * 2100))
+    assert len(store) == 0
+
+
+def test_a_client_finds_only_its_own() -> None:
+    store = ResponseStore()
+    store.put(stored("r", client="a"))
+    assert store.get("r", "a").input_items == [{"content": ""}]
+    with pytest.raises(NotFound):
+        store.get("r", "b")
+    with pytest.raises(NotFound):
+        store.delete("r", "b")

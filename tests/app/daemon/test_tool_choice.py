@@ -24,7 +24,7 @@ def ask_chat(choice: Any, **more: Any) -> TextRequest:
 def ask_responses(choice: Any, **more: Any) -> TextRequest:
     tools = [{"type": "function", "name": n, "parameters": SCHEMA} for n in "fg"]
     body = {"model": "m", "input": "hi", "tools": tools, "tool_choice": choice, **more}
-    return parse_response_request(body)
+    return parse_response_request(body).text
 
 
 def ask_anthropic(choice: Any) -> TextRequest:
