@@ -7,9 +7,9 @@ import mlx.nn as nn
 import mlx.utils
 import numpy as np
 
-from engine.network.placing import place_matrix
+from engine.network.placing import has_matrices, place_matrix, place_stack
 from engine.network.zoo import build_network
-from metal_kernels import quantized
+from metal_kernels import grouped, quantized
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama",
@@ -31,13 +31,25 @@ def tiny_network(seed: int = 0, **changes: Any) -> nn.Module:
     network = build_network({**CONFIG, **changes})
     rng = np.random.default_rng(seed)
     for path, module in list(network.named_modules()):
-        if isinstance(module, nn.Linear | nn.Embedding):
-            weight = rng.normal(0, 0.3, module.weight.shape).astype(np.float32)
-            matrix = quantized.load_blocks("F32", weight.view(np.uint8), weight.shape[1])
-            place_matrix(network, path, matrix)
+        if not has_matrices(module):
+            continue
+        weight = rng.normal(0, 0.3, module.weight.shape).astype(np.float32)
+        blocks, num_columns = weight.view(np.uint8), weight.shape[-1]
+        if weight.ndim == 3:
+            place_stack(network, path, grouped.load_blocks("F32", blocks, num_columns))
+        else:
+            place_matrix(network, path, quantized.load_blocks("F32", blocks, num_columns))
     mx.eval(network.parameters())
     network.eval()
     return network
+
+
+MIXTRAL: dict[str, Any] = {
+    "model_type": "mixtral",
+    "num_local_experts": 5,
+    "num_experts_per_tok": 2,
+}
+"""Changes that make a mixture of experts of it."""
 
 
 def random_prompts(number: int, longest: int, seed: int = 1) -> list[tuple[int, ...]]:
