@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+from urllib.parse import quote
 
 from app.locations import launcher, log_dir
 from app.settings import Settings
@@ -104,6 +105,10 @@ class DaemonClient:
     def pull(self, model: str) -> Iterator[Json]:
         """Progress of a download into its library."""
         return self._stream("/api/pull", {"model": model})
+
+    def why(self, request_id: str) -> Json:
+        """What a request's prompt shares with an earlier one."""
+        return self._call("GET", f"/api/why/{quote(request_id, safe='')}")
 
     def load(self, model: str, *, adapter: str | None = None) -> None:
         """Have a model in memory."""

@@ -111,6 +111,14 @@ class Embed:
 
 
 @dataclass(frozen=True)
+class Explain:
+    """Why so much of a request's prompt was reused and no more; answered by `Explained`."""
+
+    id: str
+    request_id: str
+
+
+@dataclass(frozen=True)
 class Shutdown:
     """Finish nothing more and exit."""
 
@@ -207,6 +215,28 @@ class Embedded:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What a prompt shares with the earlier one that it is nearest to.
+
+    `cause` is that of `engine.prompt_history`. The texts are the last of what is shared, and what
+    follows in each; `token` and `nearest_token` are the first that differ.
+    """
+
+    id: str
+    request_id: str
+    cause: str
+    num_prompt_tokens: int
+    num_cached_tokens: int
+    num_shared_tokens: int = 0
+    nearest_request_id: str | None = None
+    shared_text: str = ""
+    text: str = ""
+    nearest_text: str = ""
+    token: str | None = None
+    nearest_token: str | None = None
+
+
+@dataclass(frozen=True)
 class Failed:
     """A request, or without id the load, ended with an error a user can cause."""
 
@@ -235,16 +265,18 @@ class Metrics:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-Message = Load | Generate | Abort | Tokenize | Detokenize | Embed | Shutdown
-RequestEvent = Started | Progress | Delta | Done | Tokenized | Detokenized | Embedded | Failed
+Message = Load | Generate | Abort | Tokenize | Detokenize | Embed | Explain | Shutdown
+RequestEvent = (
+    Started | Progress | Delta | Done | Tokenized | Detokenized | Embedded | Explained | Failed
+)
 Event = Ready | RequestEvent | Metrics
 
 _KINDS: dict[str, type[Message | Event]] = {
     kind.__name__: kind
     for kind in (
-        *(Load, Generate, Abort, Tokenize, Detokenize, Embed, Shutdown),
+        *(Load, Generate, Abort, Tokenize, Detokenize, Embed, Explain, Shutdown),
         *(Ready, Started, Progress, Delta, Done),
-        *(Tokenized, Detokenized, Embedded, Failed, Metrics),
+        *(Tokenized, Detokenized, Embedded, Explained, Failed, Metrics),
     )
 }
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "key": "key",
     "ps": "daemon",
     "stop": "daemon",
+    "why": "why",
     "finetune": "finetune",
     "bench": "bench",
     "perplexity": "perplexity",

@@ -154,6 +154,11 @@ class Answering:
         await self._stack.aclose()
 
     @property
+    def request_id(self) -> str:
+        """What the client may call it: the part that the ids of all its answers share."""
+        return next(iter(self.answers), "").partition(".")[0]
+
+    @property
     def is_finished(self) -> bool:
         """Whether all answers are complete."""
         return all(answer.is_finished for answer in self.answers.values())

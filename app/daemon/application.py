@@ -17,9 +17,9 @@ from app.daemon import (
     openai_routes,
     pull_routes,
     refused_routes,
-    responses_routes,
     status_routes,
     token_routes,
+    why_routes,
 )
 from app.daemon.addresses import is_loopback
 from app.daemon.authority import Authority
@@ -42,9 +42,9 @@ ROUTES = (
     openai_routes,
     pull_routes,
     refused_routes,
-    responses_routes,
     status_routes,
     token_routes,
+    why_routes,
 )
 Preloaded = tuple[ModelSource, subprocess.Popen[bytes]]
 

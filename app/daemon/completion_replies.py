@@ -1,6 +1,5 @@
 """What `/v1/completions` answers: server-sent events, or one object. Pure."""
 
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 
@@ -34,7 +33,7 @@ class CompletionEncoder:
         self._include_usage = include_usage
         self._echoes = dict(zip(request_ids, echoes, strict=False))
         self._offsets = {request_id: len(echo) for request_id, echo in self._echoes.items()}
-        self._id = f"cmpl-{secrets.token_hex(6)}"
+        self._id = f"cmpl-{request_ids[0].partition('.')[0]}"
         self._created = int(time.time())
 
     def started(self, event: Started) -> bytes:

@@ -1,7 +1,6 @@
 """What `/v1/chat/completions` answers: server-sent events, or one object. Pure."""
 
 import json
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +55,7 @@ class ChatCompletionEncoder:
         self._model = model
         self._index = {request_id: index for index, request_id in enumerate(request_ids)}
         self._include_usage = include_usage
-        self._id = f"chatcmpl-{secrets.token_hex(6)}"
+        self._id = f"chatcmpl-{request_ids[0].partition('.')[0]}"
         self._created = int(time.time())
         self._has_role: set[str] = set()
         self._num_calls: dict[str, int] = {}

@@ -7,27 +7,16 @@ from starlette.types import Scope, Send
 
 from app.daemon.answer import Answering
 from app.daemon.encoder import Encoder, Json, Times
-from app.daemon.watched_reply import JSONReply, WatchedReply
+from app.daemon.watched_reply import REQUEST_ID_HEADER, JSONReply, WatchedReply
 from app.protocol import Delta, Done, Progress, RequestEvent, Started
 from models.errors import UserError
 
 
 class AnswerReply(WatchedReply):
-    """Streams or gathers an answer. Errors before the first byte have a status of their own.
+    """Streams or gathers an answer. Errors before the first byte have a status of their own."""
 
-    `on_end` is called when the answer is complete, before the client has the last of it.
-    """
-
-    def __init__(
-        self,
-        answering: Answering,
-        encoder: Encoder,
-        *,
-        stream: bool,
-        on_end: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(encoder.media_type)
-        self._on_end = on_end
+    def __init__(self, answering: Answering, encoder: Encoder, *, stream: bool) -> None:
+        super().__init__(encoder.media_type, answering.request_id)
         self._answering = answering
         self._encoder = encoder
         self._stream = stream
@@ -48,8 +37,7 @@ class AnswerReply(WatchedReply):
         except UserError as error:
             return error_reply(error, self._encoder)
         body = self._encoder.whole(answering.answers, self._times())
-        self._on_end()
-        return JSONReply(body)
+        return JSONReply(body, headers={REQUEST_ID_HEADER: answering.request_id})
 
     async def _send_stream(self, scope: Scope, send: Send) -> None:
         """Everything that has come is one write."""
@@ -61,7 +49,6 @@ class AnswerReply(WatchedReply):
                 if body:
                     await self.send_part(body, send)
             end = self._encoder.end(answering.answers)
-            self._on_end()
         except UserError as error:
             if not self.has_begun:
                 await self.send_whole(error_reply(error, self._encoder), scope, send)

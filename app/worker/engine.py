@@ -12,6 +12,7 @@ from app.protocol import (
     Done,
     Embed,
     Event,
+    Explain,
     Failed,
     Generate,
     Metrics,
@@ -21,6 +22,7 @@ from app.protocol import (
 )
 from app.worker.delta import make_delta, make_logprob
 from app.worker.embedding import Embedding, embed_step, prepare_embedding
+from app.worker.explanation import explain_prefix
 from app.worker.prompt import Prompt, check_token_ids, make_prompt
 from app.worker.thought import closing_tokens, is_answer
 from app.worker.writing import Writing, whole_stats
@@ -82,13 +84,15 @@ class WorkerEngine:
         prompt = make_prompt(self._model, message, limit)
         return self._resume(message, prompt, limit - len(prompt.token_ids))
 
-    def take(self, item: Prepared | Abort) -> list[Event]:
+    def take(self, item: Prepared | Abort | Explain) -> list[Event]:
         """Give what was prepared to the engine, or pass an event on."""
         if isinstance(item, Abort):
             self._writing.pop(item.id, None)
             self._model.engine.abort(item.id)
             self._model.embedder.abort(item.id)
             return []
+        if isinstance(item, Explain):
+            return [explain_prefix(self._model, item)]
         if isinstance(item, Embedding):
             self._model.embedder.add(item.id, item.texts)
             return []

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeAlias
 from app.protocol import (
     Abort,
     Event,
+    Explain,
     Failed,
     Load,
     Message,
@@ -38,7 +39,7 @@ log = logging.getLogger("localllm.worker")
 METRICS_EVERY_S = 1.0
 
 Inbox = queue.SimpleQueue[Message]
-Outbox: TypeAlias = "queue.SimpleQueue[Prepared | Abort | Shutdown]"
+Outbox: TypeAlias = "queue.SimpleQueue[Prepared | Abort | Explain | Shutdown]"
 
 
 def main() -> None:
@@ -134,7 +135,7 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
 def _prepare(engine: "WorkerEngine", inbox: Inbox, prepared: Outbox) -> None:
     while True:
         message = inbox.get()
-        if isinstance(message, Abort | Shutdown):
+        if isinstance(message, Abort | Explain | Shutdown):
             prepared.put(message)
             continue
         assert not isinstance(message, Load), "loaded already"

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from app import protocol  # noqa: E402
 from engine.request import RequestStats  # noqa: E402
-from models.errors import InvalidInput  # noqa: E402
+from models.errors import InvalidInput, NotFound  # noqa: E402
 
 
 class Talk:
@@ -119,6 +119,10 @@ class FakeWorker:
             emit(protocol.Tokenized(message.id, [1] * message.add_special + ids, pieces))
         elif isinstance(message, protocol.Detokenize):
             emit(protocol.Detokenized(message.id, "".join(map(chr, message.token_ids))))
+        elif isinstance(message, protocol.Explain):
+            known = protocol.Explained(message.id, message.request_id, "first", 11, 0)
+            unknown = protocol.Failed.of(NotFound("no such request"), message.id)
+            emit(unknown if "unknown" in message.request_id else known)
         elif isinstance(message, protocol.Abort):
             note(f"abort {message.id}")
             self.talks.pop(message.id, None)
