@@ -13,10 +13,21 @@ from models.errors import UserError
 
 
 class AnswerReply(WatchedReply):
-    """Streams or gathers an answer. Errors before the first byte have a status of their own."""
+    """Streams or gathers an answer. Errors before the first byte have a status of their own.
 
-    def __init__(self, answering: Answering, encoder: Encoder, *, stream: bool) -> None:
+    `on_end` is called when the answer is complete, before the client has the last of it.
+    """
+
+    def __init__(
+        self,
+        answering: Answering,
+        encoder: Encoder,
+        *,
+        stream: bool,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(encoder.media_type, answering.request_id)
+        self._on_end = on_end
         self._answering = answering
         self._encoder = encoder
         self._stream = stream
@@ -37,6 +48,7 @@ class AnswerReply(WatchedReply):
         except UserError as error:
             return error_reply(error, self._encoder)
         body = self._encoder.whole(answering.answers, self._times())
+        self._on_end()
         return JSONReply(body, headers={REQUEST_ID_HEADER: answering.request_id})
 
     async def _send_stream(self, scope: Scope, send: Send) -> None:
@@ -49,6 +61,7 @@ class AnswerReply(WatchedReply):
                 if body:
                     await self.send_part(body, send)
             end = self._encoder.end(answering.answers)
+            self._on_end()
         except UserError as error:
             if not self.has_begun:
                 await self.send_whole(error_reply(error, self._encoder), scope, send)
