@@ -10,7 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from metal_kernels.metal import quantized_matmul
+from metal_kernels.metal import grouped_matmul, quantized_matmul
 from metal_kernels.metal.block_formats import FORMATS
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import paged_attention
@@ -84,6 +84,14 @@ def _multiply_many(num_rows: int, *quantizations: str) -> Operation:
     return run, [mx.zeros((num_rows, 512), dtype=mx.float16), *blocks]
 
 
+def _choose(num_x: int, repeats: int) -> Operation:
+    def run(x: mx.array, blocks: mx.array) -> mx.array:
+        ids = mx.zeros((num_x * repeats,), dtype=mx.int32)
+        return grouped_matmul.matmul(x, blocks, ids, "Q4_K", 8)
+
+    return run, [mx.zeros((num_x, 512), dtype=mx.float16), mx.zeros((64, 288), dtype=mx.uint8)]
+
+
 def operations() -> dict[str, Operation]:
     """Functions of arrays, by what they show."""
     made: dict[str, Operation] = {}
@@ -95,6 +103,8 @@ def operations() -> dict[str, Operation]:
     made["gate and up"] = _multiply_many(1, "Q4_K", "Q4_K")
     made["queries, keys and values"] = _multiply_many(1, "Q4_K", "Q4_K", "Q6_K")
     made["queries, keys and values, 9 rows"] = _multiply_many(9, "Q4_K", "Q4_K", "Q6_K")
+    made["two experts of a token"] = _choose(1, 2)
+    made["eight experts of four tokens"] = _choose(4, 8)
     made["write of one token"] = _write(1)
     made["write of eight tokens"] = _write(8)
     made["rope and write"] = _rope_write()
