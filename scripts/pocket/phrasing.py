@@ -1,4 +1,4 @@
-"""Phrasings that share fragments: `[get|fetch|] {model}` draws alternatives and fills slots.
+"""Phrasings that share fragments: `<get|fetch|> {model}` draws alternatives and fills slots.
 
 Alternatives nest and may be empty. A phrasing is parsed once; what it can say is counted, so
 that a rich one comes more often, but never listed.
@@ -14,7 +14,7 @@ from itertools import accumulate
 
 Draw = Callable[[random.Random], str]
 NO_SLOTS: Mapping[str, Draw] = {}
-TOKEN = re.compile(r"[\[\]|]|\{\w+\}|[^\[\]|{}]+|[{}]")
+TOKEN = re.compile(r"[<>|]|\{\w+\}|[^<>|{}]+|[{}]")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,18 @@ class Phrase:
         self.write(rng, slots, into)
         return " ".join("".join(into).split())
 
+    def skeleton(self, rng: random.Random) -> str:
+        """One text with its slots still open and its spaces as they are."""
+        into: list[str] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                into.append(part)
+            elif isinstance(part, Slot):
+                into.append(f"{{{part.name}}}")
+            else:
+                into.append(rng.choice(part.options).skeleton(rng))
+        return "".join(into)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -68,7 +80,7 @@ class Choice:
 def parse(text: str, fragments: Mapping[str, Phrase] | None = None) -> Phrase:
     """`{name}` is the fragment of that name, if there is one, else a slot.
 
-    >>> parse("[get|fetch] it").num_variants
+    >>> parse("<get|fetch> it").num_variants
     2
     """
     tokens = TOKEN.findall(text)
@@ -79,9 +91,9 @@ def parse(text: str, fragments: Mapping[str, Phrase] | None = None) -> Phrase:
 
 def _parse_parts(tokens: list[str], at: int, fragments: Mapping[str, Phrase]) -> tuple[Phrase, int]:
     parts: list[str | Slot | Choice] = []
-    while at < len(tokens) and tokens[at] not in "|]":
+    while at < len(tokens) and tokens[at] not in "|>":
         token = tokens[at]
-        if token == "[":
+        if token == "<":
             choice, at = _parse_choice(tokens, at + 1, fragments)
             parts.append(choice)
         elif token.startswith("{") and len(token) > 1:
@@ -101,7 +113,7 @@ def _parse_choice(
     while True:
         option, at = _parse_parts(tokens, at, fragments)
         options.append(option)
-        if tokens[at] == "]":
+        if tokens[at] == ">":
             return Choice(tuple(options)), at
         at += 1
 

@@ -44,6 +44,7 @@ def parse_arguments() -> argparse.Namespace:
         "--decay-minutes", type=float, default=120, help="its last part, with decaying rate"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the full learning rates")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--batches-per-step", type=int, default=4)
     parser.add_argument("--processes", type=int, default=2, help="one per core")
@@ -160,7 +161,7 @@ def train(rank: int, world_size: int, args: argparse.Namespace) -> None:
     end, smooth, first_tokens = start + 60 * args.minutes, math.nan, run.num_tokens
     log = (args.work / "log.txt").open("a", buffering=1)
     while (left_s := seconds_left(end)) > 0:
-        run.set_rate(rate(run.step, left_s, 60 * args.decay_minutes))
+        run.set_rate(args.rate * rate(run.step, left_s, 60 * args.decay_minutes))
         loss = run.update(list(islice(stream, args.batches_per_step)), rank, world_size)
         smooth = loss if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss
         now = time.monotonic()

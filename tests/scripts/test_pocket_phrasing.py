@@ -15,7 +15,7 @@ SUM = re.compile(
 
 
 def test_alternatives_nest_and_may_be_empty() -> None:
-    phrase = parse("[get|[please |]fetch] a model[ now|]")
+    phrase = parse("<get|<please |>fetch> a model< now|>")
     rng = random.Random(1)
     drawn = {phrase.draw(rng) for _ in range(200)}
     assert len(drawn) == phrase.num_variants == 6
@@ -23,19 +23,19 @@ def test_alternatives_nest_and_may_be_empty() -> None:
 
 
 def test_a_fragment_is_put_in_and_a_slot_is_filled() -> None:
-    phrase = parse("{verb} {thing}", {"verb": parse("[get|fetch]")})
+    phrase = parse("{verb} {thing}", {"verb": parse("<get|fetch>")})
     drawn = {phrase.draw(random.Random(i), {"thing": lambda _: "it"}) for i in range(20)}
     assert drawn == {"get it", "fetch it"}
 
 
 def test_a_phrasing_of_many_variants_comes_more_often() -> None:
-    phrasings = Phrasings(["one", "[a|b|c|d|e|f|g|h]"])
+    phrasings = Phrasings(["one", "<a|b|c|d|e|f|g|h>"])
     rng = random.Random(1)
     drawn = [phrasings.draw(rng) for _ in range(1000)]
     assert 120 < drawn.count("one") < 280
 
 
-@pytest.mark.parametrize("text", ["[a|b", "a]"])
+@pytest.mark.parametrize("text", ["<a|b", "a>"])
 def test_a_bracket_without_its_partner_is_refused(text: str) -> None:
     with pytest.raises((AssertionError, IndexError)):
         parse(text)

@@ -7,8 +7,8 @@ Products are facts that no one can infer from others, so only their phrasings ar
 import random
 import zlib
 
-from scripts.pocket.alternatives import fill, phrase
 from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, pick, user
+from scripts.pocket.skeletons import fill, phrase
 
 ASK = (
     "<What is|what's|How much is> {q}?",

@@ -8,8 +8,8 @@ import json
 import random
 
 from scripts.pocket import words
-from scripts.pocket.alternatives import fill, phrase, say
 from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, user
+from scripts.pocket.skeletons import fill, phrase, say
 from scripts.pocket.skills import copy_texts
 from scripts.pocket.skills.copy_phrasings import (
     AFTER,

@@ -11,8 +11,8 @@ import tomllib
 from pathlib import Path
 
 from scripts.pocket import words
-from scripts.pocket.alternatives import SLOT, expand, fill, phrase, say
 from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, pick, user
+from scripts.pocket.skeletons import SLOT, expand, fill, phrase, say
 from scripts.pocket.skills.extraction_phrasings import (
     ASK,
     CLAUSES,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from scripts.pocket import words
-from scripts.pocket.alternatives import expand, fill, loosen
 from scripts.pocket.dialogue import Dialogue, Message, Skill, Split, assistant, pick, user
+from scripts.pocket.skeletons import expand, fill, loosen
 from scripts.pocket.skills import arithmetic, copying, talk
 from scripts.pocket.skills.values import make_values
 

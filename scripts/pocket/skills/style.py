@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scripts.pocket import words
-from scripts.pocket.alternatives import expand
 from scripts.pocket.dialogue import Dialogue, Message, Skill, Split, assistant, pick, share, user
+from scripts.pocket.skeletons import expand
 from scripts.pocket.skills import arithmetic, copying, help_answers, memory, talk, unknown
 
 

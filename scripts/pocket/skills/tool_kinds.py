@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pocket import words
-from scripts.pocket.alternatives import SLOT
 from scripts.pocket.dialogue import Split, pick, share
+from scripts.pocket.skeletons import SLOT
 from scripts.pocket.skills.extraction import ATTRIBUTES
 from scripts.pocket.skills.values import Make, Value, make_values
 

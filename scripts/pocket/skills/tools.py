@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.pocket import words
-from scripts.pocket.alternatives import expand, fill, loosen, phrase
 from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, pick, user
+from scripts.pocket.skeletons import expand, fill, loosen, phrase
 from scripts.pocket.skills import talk
 from scripts.pocket.skills.tool_kinds import KINDS_OF, Kind, Parameter, made_up_kind, slots_of
 from scripts.pocket.skills.values import Value, make_values

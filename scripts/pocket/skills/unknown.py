@@ -39,7 +39,7 @@ def or_made_up(listed: Phrase) -> Draw:
 def read_phrasings(path: Path) -> tuple[Phrasings, tuple[str, ...], dict[str, Draw]]:
     """What is trained, what is held out, and a draw for every slot."""
     table = tomllib.loads(path.read_text())
-    lists = {name: parse(f"[{text}]") for name, text in table["slots"].items()}
+    lists = {name: parse(f"<{text}>") for name, text in table["slots"].items()}
     slots = SLOTS | {n: or_made_up(p) if n in SUBJECTS else p.draw for n, p in lists.items()}
     phrasings = table["phrasings"]
     return Phrasings(phrasings["ask"]), tuple(phrasings["held_out"]), slots

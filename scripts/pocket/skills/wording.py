@@ -52,30 +52,30 @@ ASKING = frozenset(
 )
 BEFORE = Phrasings(
     (
-        "[hi|hello|hey|hey there|hi there|good morning|good evening|hello pocket|hi pocket|yo|ok|okay|so|um|well|sorry|excuse me|thanks, and]",
-        "[quick|one|short|small|stupid|simple|beginner|newbie|another|a] question[| please| for you]",
-        "[please|pls|help|help me|help please|i need help|can you help me|could you help me|i have a question|tell me|please tell me|i wonder|i was wondering|just curious|out of curiosity|one more thing|next question]",
-        "[sorry|excuse me|pardon], [quick question|one thing|dumb question|maybe you know]",
-        "[sorry to bother you|sorry if this is obvious|maybe a silly question|forgive the question|this may be a stupid question|not sure if you know]",
+        "<hi|hello|hey|hey there|hi there|good morning|good evening|hello pocket|hi pocket|yo|ok|okay|so|um|well|sorry|excuse me|thanks, and>",
+        "<quick|one|short|small|stupid|simple|beginner|newbie|another|a> question<| please| for you>",
+        "<please|pls|help|help me|help please|i need help|can you help me|could you help me|i have a question|tell me|please tell me|i wonder|i was wondering|just curious|out of curiosity|one more thing|next question>",
+        "<sorry|excuse me|pardon>, <quick question|one thing|dumb question|maybe you know>",
+        "<sorry to bother you|sorry if this is obvious|maybe a silly question|forgive the question|this may be a stupid question|not sure if you know>",
     )
 )
 CONTEXT = Phrasings(
     (
-        "i am [new|quite new|completely new|not very technical|a beginner|a student|a developer|in a hurry|stuck|confused|lost][| here| today].",
-        "i [just|only just|recently|finally] [installed|set up|cloned|started with|got|discovered] [this|it|localllm|this program|the app][| on my mac| on my macbook| on linux| on ubuntu| on my laptop| at work| today| yesterday].",
-        "[i'm on|i use|i have|working on] [a mac|a macbook air|a macbook pro m2|an m1 mac|linux|ubuntu|debian|fedora|a small laptop|an old pc].",
-        "i [looked|searched|checked] [in the docs|in the readme|everywhere|online|a while] [but|and] [could not find it|found nothing|am still lost|did not understand it].",
-        "[my friend|my boss|a colleague|my teacher|my brother|somebody] [asked me this|wants to know this|needs this|told me to ask you].",
-        "[i have been trying|i tried] [for an hour|all day|many things|everything|for a while] [already|now|].",
-        "[i come from|i used|i'm used to|until now i used] [ollama|lm studio|chatgpt|llama.cpp|gpt4all|jan].",
-        "[it is my first day with this|i never did this before|i forgot how it works|i always forget this|i can't remember this].",
+        "i am <new|quite new|completely new|not very technical|a beginner|a student|a developer|in a hurry|stuck|confused|lost><| here| today>.",
+        "i <just|only just|recently|finally> <installed|set up|cloned|started with|got|discovered> <this|it|localllm|this program|the app><| on my mac| on my macbook| on linux| on ubuntu| on my laptop| at work| today| yesterday>.",
+        "<i'm on|i use|i have|working on> <a mac|a macbook air|a macbook pro m2|an m1 mac|linux|ubuntu|debian|fedora|a small laptop|an old pc>.",
+        "i <looked|searched|checked> <in the docs|in the readme|everywhere|online|a while> <but|and> <could not find it|found nothing|am still lost|did not understand it>.",
+        "<my friend|my boss|a colleague|my teacher|my brother|somebody> <asked me this|wants to know this|needs this|told me to ask you>.",
+        "<i have been trying|i tried> <for an hour|all day|many things|everything|for a while> <already|now|>.",
+        "<i come from|i used|i'm used to|until now i used> <ollama|lm studio|chatgpt|llama.cpp|gpt4all|jan>.",
+        "<it is my first day with this|i never did this before|i forgot how it works|i always forget this|i can't remember this>.",
     )
 )
 AFTER = Phrasings(
     (
-        "[thanks|thank you|thx|ty|cheers|thanks in advance|thanks a lot|many thanks][!||.]",
-        "[please|pls|please help|help please|any idea|any ideas|any hint|anyone|can you help|is that possible|do you know][?|!|]",
-        "[i can't find it|i don't know|i have no idea|i am new to this|i forgot|i'm stuck|it's urgent][.|!|]",
+        "<thanks|thank you|thx|ty|cheers|thanks in advance|thanks a lot|many thanks><!||.>",
+        "<please|pls|please help|help please|any idea|any ideas|any hint|anyone|can you help|is that possible|do you know><?|!|>",
+        "<i can't find it|i don't know|i have no idea|i am new to this|i forgot|i'm stuck|it's urgent><.|!|>",
     )
 )
 

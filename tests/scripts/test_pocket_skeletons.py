@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from scripts.pocket.alternatives import expand, fill
 from scripts.pocket.dialogue import Split, share
+from scripts.pocket.skeletons import expand, fill
 from scripts.pocket.skills import (
     arithmetic,
     copy_phrasings,

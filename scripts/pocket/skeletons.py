@@ -1,6 +1,7 @@
-"""Phrasings with alternatives: `<a|b|>` is one of its parts and `{slot}` a value filled in later.
+"""Templates, in the notation of `phrasing`, that are split by `share` and typed loosely.
 
-Every fifth template of a list is held out (`share`), with all of its alternatives.
+Every fifth template of a list is held out, with all of its alternatives. Values go into the open
+slots last, exactly as they are.
 """
 
 import random
@@ -9,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from scripts.pocket.dialogue import Split, pick
-
-# A parsed template: text, or the alternatives of a choice, each a sequence of nodes.
-Node = str | tuple[tuple["Node", ...], ...]
+from scripts.pocket.phrasing import Phrase, parse
 
 SLOT = re.compile(r"\{(\w+)\}")
 OPENINGS = (
@@ -20,35 +19,9 @@ OPENINGS = (
 )
 
 
-def parse_nodes(template: str, at: int, closing: str) -> tuple[tuple[Node, ...], int]:
-    """Nodes from `at` up to a mark of `closing`, and the place of that mark."""
-    nodes: list[Node] = []
-    start = at
-    while at < len(template) and template[at] not in closing:
-        if template[at] != "<":
-            at += 1
-            continue
-        nodes.append(template[start:at])
-        alternatives = []
-        while template[at] != ">":
-            alternative, at = parse_nodes(template, at + 1, "|>")
-            alternatives.append(alternative)
-        nodes.append(tuple(alternatives))
-        at += 1
-        start = at
-    nodes.append(template[start:at])
-    return tuple(nodes), at
-
-
 @cache
-def parse(template: str) -> tuple[Node, ...]:
-    return parse_nodes(template, 0, "")[0]
-
-
-def choose(rng: random.Random, nodes: tuple[Node, ...]) -> str:
-    return "".join(
-        node if isinstance(node, str) else choose(rng, rng.choice(node)) for node in nodes
-    )
+def parsed(template: str) -> Phrase:
+    return parse(template)
 
 
 def expand(rng: random.Random, template: str) -> str:
@@ -57,7 +30,7 @@ def expand(rng: random.Random, template: str) -> str:
     >>> expand(random.Random(1), "<Say|Tell me> {text}<.|>") in ("Say {text}", "Tell me {text}.")
     True
     """
-    return choose(rng, parse(template))
+    return parsed(template).skeleton(rng)
 
 
 def fill(skeleton: str, values: Mapping[str, str]) -> str:
