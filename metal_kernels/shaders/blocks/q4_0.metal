@@ -8,7 +8,7 @@ struct Q4_0 {
                               thread float* scales, thread float* offsets) {
     UNROLL for (int i = 0; i < 2; ++i)
       unpack_nibbles(load_word(block + 2 + slice * 8 + 4 * i), codes + 4 * i, codes + 8 + 4 * i);
-    scales[0] = scales[1] = load_half(block);
-    offsets[0] = offsets[1] = -8.0f * scales[0];
+    scales[0] = scales[1] = 16.0f * load_half(block);
+    offsets[0] = offsets[1] = -1.5f * scales[0];
   }
 };

@@ -10,7 +10,7 @@ struct Q4_1 {
     UNROLL for (int i = 0; i < 2; ++i)
       unpack_nibbles(words[1 + slice * 2 + i], codes + 4 * i, codes + 8 + 4 * i);
     const half2 head = as_type<half2>(words[0]);
-    scales[0] = scales[1] = float(head.x);
-    offsets[0] = offsets[1] = float(head.y);
+    scales[0] = scales[1] = 16.0f * float(head.x);
+    offsets[0] = offsets[1] = float(head.y) - scales[0];
   }
 };

@@ -12,5 +12,6 @@ struct Q4_K {
     read_k_scales(words[0], slice / 2, scales, offsets);
     const uint4 quants = words[1 + slice];
     UNROLL for (int i = 0; i < 4; ++i) unpack_nibbles(quants[i], codes + 4 * i, codes + 16 + 4 * i);
+    UNROLL for (int run = 0; run < 2; ++run) scale_fractions(scales + run, offsets + run);
   }
 };

@@ -6,13 +6,28 @@
 // Blocks::slices                 slices of a block; neighbouring lanes read neighbouring bytes
 // Blocks::run_start(slice, run)  where in the block a run begins
 // Blocks::read(...)              codes, scales and offsets of one slice
+
+// Four bits of a word, `at` and up, as 1 + code / 16: the upper mantissa of a float near one takes
+// them as they are, which spares a conversion.
+constant uint bits_of_one = 0x3F800000u;
+
+METAL_FUNC float nibble_fraction(uint word, int at) {
+  const uint moved = at < 19 ? word << (19 - at) : word >> (at - 19);
+  return as_type<float>((moved & 0x00780000u) | bits_of_one);
+}
+
+// Low and high nibbles of the four bytes, as fractions.
 METAL_FUNC void unpack_nibbles(uint word, thread float* low, thread float* high) {
-  const uchar4 l = as_type<uchar4>(word & 0x0F0F0F0Fu);
-  const uchar4 h = as_type<uchar4>((word >> 4) & 0x0F0F0F0Fu);
   UNROLL for (int i = 0; i < 4; ++i) {
-    low[i] = float(l[i]);
-    high[i] = float(h[i]);
+    low[i] = nibble_fraction(word, 8 * i);
+    high[i] = nibble_fraction(word, 8 * i + 4);
   }
+}
+
+// Makes scale * (1 + code / 16) + offset of what was scale * code + offset.
+METAL_FUNC void scale_fractions(thread float* scale, thread float* offset) {
+  *scale *= 16.0f;
+  *offset -= *scale;
 }
 
 // Blocks of 18, 34 or 210 bytes are aligned to two.
