@@ -1,0 +1,350 @@
+"""The kinds of facts that the memory skill tells and asks for, with the wordings of each."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Topic:
+    """How a kind of fact is told, acknowledged and asked for; `{}` is the value."""
+
+    tell: tuple[str, ...]
+    ask: tuple[str, ...]
+    answer: str
+    acknowledge: tuple[str, ...] = (
+        "Okay, I will remember that.",
+        "Got it!",
+        "Noted: {}.",
+        "Good to know!",
+    )
+
+
+def favorite(kind: str) -> Topic:
+    best = "favorite" if len(kind) % 2 else "<favorite|favourite>"
+    return Topic(
+        tell=(
+            f"My <favorite|favourite> {kind} is {{}}.",
+            f"{{}} is my {best} {kind}.",
+            f"I like {{}} best of <every|any> {kind}.",
+            f"The {kind} I <love|like> <most|best> is {{}}.",
+            f"<Remember|Note|Keep in mind> that my {best} {kind} is {{}}.",
+            f"For me the best {kind} is {{}}.",
+            f"my favourite {kind}<:| is> {{}}",
+            f"If I had to <choose|pick> a {kind}, it would be {{}}.",
+            f"I <really |>love {{}}, it is my {best} {kind}.",
+            f"<Just so you know|By the way|You should know>, my {best} {kind} is {{}}.",
+            f"No {kind} is <better|nicer> than {{}} for me.",
+            f"When it comes to the {kind}, I prefer {{}}.",
+        ),
+        ask=(
+            f"What <is|was> my <favorite|favourite> {kind}?",
+            f"<Which|What> {kind} do I <like|love> <best|most>?",
+            f"<Do|Can> you remember my {best} {kind}?",
+            f"Tell me my {best} {kind}.",
+            f"<Name|Tell me> the {kind} that I <love|like> most.",
+            f"what's my favourite {kind}<?| again?>",
+            f"Which {kind} is my {best}?",
+            f"Can you <recall|name|tell me> my {best} {kind}?",
+            f"Say which {kind} I prefer.",
+            f"What was my {best} {kind} again?",
+            f"And my {best} {kind}?",
+            f"Which {kind} <did I say I like best|do I prefer>?",
+        ),
+        answer=f"Your favorite {kind} is {{}}.",
+    )
+
+
+def possession(noun: str) -> Topic:
+    """Anything that is mine, such as a shoe size or a sister's name."""
+    return Topic(
+        tell=(
+            f"My {noun} is {{}}.",
+            f"{{}} is my {noun}.",
+            f"<Please |>remember<| that> my {noun}<:| is> {{}}<.|>",
+            f"<By the way|Just so you know|Also>, my {noun} is {{}}.",
+            f"my {noun}: {{}}",
+            f"<Note|Keep in mind|Write down>: my {noun} is {{}}.",
+            f"The {noun} I have is {{}}.",
+            f"You should know that my {noun} is {{}}.",
+            f"As for my {noun}, it is {{}}.",
+            f"Let me tell you my {noun}: {{}}.",
+        ),
+        ask=(
+            f"What <is|was> my {noun}?",
+            f"<Do|Can> you <remember|recall> my {noun}?",
+            f"<Please |>tell me my {noun}.",
+            f"what's my {noun}<?| again?>",
+            f"Which {noun} did I <tell you|mention|give you>?",
+            f"What did I say my {noun} <is|was>?",
+            f"<And |>my {noun}?",
+            f"<Could|Can|Would> you <say|repeat|tell me> my {noun}?",
+            f"I forgot my {noun}, what is it?",
+            f"Do you <still |>know my {noun}?",
+            f"Remind me of my {noun}.",
+        ),
+        answer=f"Your {noun} is {{}}.",
+    )
+
+
+TOPICS: dict[str, Topic] = {
+    "name": Topic(
+        tell=(
+            "My name is {}.",
+            "I'm {}.",
+            "Hi, I am {}!",
+            "Call me {}.",
+            "You can call me {}.",
+            "Hello, my name is {}. Nice to meet you.",
+            "I am called {}.",
+            "{} is my name.",
+            "People call me {}.",
+            "Hey, {} here.",
+            "Hi! My name's {}.",
+            "This is {} speaking.",
+            "My friends call me {}.",
+            "Please remember my name: {}.",
+            "name's {}",
+        ),
+        ask=(
+            "What is my name?",
+            "Who am I?",
+            "Do you remember my name?",
+            "What's my name?",
+            "Can you tell me my name?",
+            "Tell me my name.",
+            "What am I called?",
+            "how do you call me?",
+            "Say my name.",
+            "What did I say my name was?",
+            "what is my name",
+            "Do you still know who I am?",
+            "Remind me, what is my name?",
+            "Which name did I tell you?",
+            "My name is?",
+        ),
+        answer="Your name is {}.",
+        acknowledge=(
+            "Nice to meet you, {}!",
+            "Hello, {}!",
+            "Hi {}! How can I help?",
+            "Pleased to meet you, {}.",
+        ),
+    ),
+    "city": Topic(
+        tell=(
+            "I live in {}.",
+            "I am from {}.",
+            "My home is in {}.",
+            "I moved to {} last year.",
+            "I'm living in {}.",
+            "My city is {}.",
+            "Right now I live in {}.",
+            "I come from {}.",
+            "{} is where I live.",
+            "I reside in {}.",
+        ),
+        ask=(
+            "Where do I live?",
+            "Which city do I live in?",
+            "What is my city?",
+            "Do you know where I live?",
+            "In which town do I live?",
+            "Where is my home?",
+            "Tell me where I live.",
+            "where am I living?",
+            "What city am I in?",
+            "Where did I say I live?",
+        ),
+        answer="You live in {}.",
+    ),
+    "job": Topic(
+        tell=(
+            "I work as a {}.",
+            "I am a {}.",
+            "My job is {}.",
+            "I'm a {} by profession.",
+            "I earn my money as a {}.",
+            "I have been a {} for ten years.",
+            "By trade I am a {}.",
+            "My profession is {}.",
+            "I do the work of a {}.",
+            "I got a job as a {}.",
+        ),
+        ask=(
+            "What is my job?",
+            "What do I do for a living?",
+            "What do I work as?",
+            "Which job do I have?",
+            "What is my profession?",
+            "Tell me my job.",
+            "Do you remember my job?",
+            "what's my job?",
+            "What kind of work do I do?",
+            "What did I say my job is?",
+        ),
+        answer="You work as a {}.",
+    ),
+    "age": Topic(
+        tell=(
+            "I am {} years old.",
+            "I'm {} years old.",
+            "My age is {}.",
+            "I turned {} this year.",
+            "I just turned {}.",
+            "I have lived {} years.",
+            "Last week I became {}.",
+            "i am {} years old",
+            "At the moment I am {} years old.",
+            "My age? I am {}.",
+        ),
+        ask=(
+            "How old am I?",
+            "What is my age?",
+            "Do you know how old I am?",
+            "Tell me my age.",
+            "What age am I?",
+            "Do you remember my age?",
+            "how old am i",
+            "My age is what?",
+            "Say how old I am.",
+            "How old did I say I am?",
+        ),
+        answer="You are {} years old.",
+    ),
+    "number": Topic(
+        tell=(
+            "My lucky number is {}.",
+            "Remember the number {}.",
+            "The number is {}.",
+            "Please keep this number: {}.",
+            "Keep the number {} in mind.",
+            "My number is {}.",
+            "I am thinking of the number {}.",
+            "Note the number {}.",
+            "Here is a number for you: {}.",
+            "Don't forget this number: {}.",
+        ),
+        ask=(
+            "What is my number?",
+            "Which number did I tell you?",
+            "What was the number?",
+            "Tell me the number.",
+            "Do you remember the number?",
+            "What number did I give you?",
+            "Say the number again.",
+            "What number should you remember?",
+            "Which number was it?",
+            "the number, please?",
+        ),
+        answer="The number is {}.",
+    ),
+    "code": Topic(
+        tell=(
+            "The code is {}.",
+            "Remember this code: {}",
+            "My password is {}.",
+            "The secret word is {}.",
+            "Keep this code for me: {}",
+            "The code word is {}.",
+            "Note this code: {}",
+            "Please remember the code {}.",
+            "Here is the code: {}",
+            "Don't forget the code {}.",
+        ),
+        ask=(
+            "What is the code?",
+            "Which code did I give you?",
+            "Tell me the code.",
+            "What was the code?",
+            "Do you remember the code?",
+            "Give me the code again.",
+            "Say the code.",
+            "the code?",
+            "Repeat the code I told you.",
+            "What code should you remember?",
+        ),
+        answer="The code is {}.",
+    ),
+    "pet_name": Topic(
+        tell=(
+            "My {animal} is called {}.",
+            "I have a {animal} named {}.",
+            "The name of my {animal} is {}.",
+            "My {animal}'s name is {}.",
+            "We have a {animal}, {}.",
+            "I own a {animal} called {}.",
+            "{} is my {animal}.",
+            "There is a {animal} at home, its name is {}.",
+            "I got a {animal} and named it {}.",
+            "This is my {animal} {}.",
+        ),
+        ask=(
+            "What is my {animal} called?",
+            "What is the name of my {animal}?",
+            "What's my {animal}'s name?",
+            "How is my {animal} called?",
+            "Do you remember my {animal}'s name?",
+            "Tell me the name of my {animal}.",
+            "Which name does my {animal} have?",
+            "what do I call my {animal}?",
+            "Who is my {animal}?",
+            "What name did I give my {animal}?",
+        ),
+        answer="Your {animal} is called {}.",
+    ),
+}
+# What one may like best, by the sort of the value.
+FAVORITES = {
+    "color": "color",
+    "food": "food",
+    "animal": "animal",
+    "hobby": "hobby",
+    "month": "month",
+    "city": "city",
+    "country": "country",
+    "language": "language",
+    "day": "day",
+    "subject": "subject",
+    "book": "title",
+    "movie": "title",
+    "song": "title",
+    "game": "word",
+    "singer": "person",
+    "drink": "word",
+    "band": "company",
+    "word": "word",
+    "writer": "person",
+    "sport": "hobby",
+}
+# What one may have, by the sort of the value.
+POSSESSIONS = {
+    "person": """boss teacher doctor neighbor roommate dentist lawyer coach manager best_friend husband
+        wife landlord sister's_name brother's_name mother's_name father's_name daughter's_name
+        son's_name cousin's_name uncle's_name friend's_name last_name""",
+    "city": "hometown birthplace next_destination sister's_city office_location holiday_destination",
+    "code": "locker_code wifi_password flight_number license_plate room_code ticket_number user_id",
+    "count": "shoe_size table_number house_number seat_number floor lap_time team_size",
+    "date": "birthday wedding_day deadline exam_date departure_date anniversary",
+    "clock": "wake-up_time train_time appointment bedtime lunch_time",
+    "word": "project_name team nickname username boat's_name company band street school club",
+    "job": "dream_job mother's_job father's_job brother's_job old_job",
+    "color": "car_color eye_color hair_color house_color bike_color",
+    "email": "email mail_address",
+    "phone": "phone_number office_number",
+    "animal": "pet spirit_animal",
+    "item": "birthday_present gift lucky_charm",
+    "price": "budget rent salary",
+    "language": "native_language second_language",
+    "hobby": "hobby sport",
+    "title": "book movie_title",
+    "food": "breakfast dinner lunch",
+}
+SORTS = {kind: FAVORITES[kind] for kind in ("color", "food", "animal", "hobby", "month")}
+TOPICS |= {kind: favorite(kind) for kind in SORTS}
+for sort, nouns in POSSESSIONS.items():
+    for noun in (word.replace("_", " ") for word in nouns.split()):
+        SORTS[noun] = sort
+        TOPICS[noun] = possession(noun)
+for kind, sort in FAVORITES.items():
+    SORTS["favorite " + kind] = sort
+    TOPICS["favorite " + kind] = favorite(kind)
+SORTS["job"] = "job"
