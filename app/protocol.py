@@ -70,6 +70,10 @@ class Generate:
     return_prompt_ids: bool = False
     num_prompt_logprobs: int | None = None
     """As `sampling.num_logprobs`, for the prompt's own tokens."""
+    shift: bool = False
+    """Whether what follows the first part may be dropped where the context is full."""
+    num_kept_tokens: int | None = None
+    """Length of the first part; None: all that comes before what the user says first."""
     truncate: bool = True
     """Whether old turns may be left out when the conversation does not fit."""
 

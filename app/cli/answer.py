@@ -48,6 +48,15 @@ def collect(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {**last, "message": message}
 
 
+def print_dropped(final: Mapping[str, Any]) -> None:
+    """Say on stderr what of the conversation the model has not seen, or not to the end."""
+    dropped = final.get("truncated")
+    if dropped:
+        messages, tokens = dropped["dropped_messages"], dropped["dropped_tokens"]
+        which = f"{messages} old messages, " if messages else ""
+        click.echo(f"dropped to fit the context: {which}{tokens} tokens", err=True)
+
+
 def print_stats(final: Mapping[str, Any]) -> None:
     """Counts and speed of one answer, to stderr."""
     lines = [

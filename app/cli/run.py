@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from app.cli.answer import collect, print_answer, print_stats
+from app.cli.answer import collect, print_answer, print_dropped, print_stats
 from app.cli.arguments import (
     adapter_option,
     adapter_reference,
@@ -26,6 +26,12 @@ from app.durations import FOREVER, parse_seconds
 from app.settings import read_settings
 from models.errors import InvalidInput, NotFound
 
+_OVERFLOW = {
+    "error": {"truncate": False},
+    "drop": {"truncate": True},
+    "shift": {"truncate": False, "shift": True},
+}
+
 _PATIENCE_S = 1.0
 """How long an open pipe may stay silent before the user is told what we wait for."""
 
@@ -40,6 +46,11 @@ _PATIENCE_S = 1.0
 @number_option("--seed", None, click.INT, "The same seed gives the same answer.")
 @number_option("--max-tokens", None, click.IntRange(1), "End the answer after so many tokens.")
 @number_option("--num-ctx", None, click.IntRange(1), "Prompt and answer together, in tokens.")
+@click.option(
+    "--overflow",
+    type=click.Choice(["error", "drop", "shift"]),
+    help="When the context is full: refuse, drop old turns, or drop what follows the first part.",
+)
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before TEXT; repeatable.")
 @click.option(
     "--format",
@@ -81,6 +92,7 @@ def run_command(
             print_json(collect(client.chat(body)))
             return
         final = print_answer(client.chat(body))
+    print_dropped(final)
     if verbose:
         print_stats(final)
 
@@ -131,6 +143,7 @@ def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         "format": _read_format(given["format_name"]),
         "adapter": adapter_reference(given["adapter"]),
         "think": given["think"],
+        **_OVERFLOW.get(given["overflow"], {}),
         "keep_alive": _keep_alive(given["keep_alive"]),
     }
     return {name: value for name, value in fields.items() if value is not None}

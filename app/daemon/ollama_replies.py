@@ -149,10 +149,11 @@ class OllamaEncoder:
                 "accepted": stats.num_accepted_tokens,
                 "proposed": stats.num_draft_tokens,
             }
-        if self._started.num_dropped_messages:
+        num_dropped_tokens = self._started.num_dropped_tokens + stats.num_dropped_tokens
+        if num_dropped_tokens:
             final["truncated"] = {
                 "dropped_messages": self._started.num_dropped_messages,
-                "dropped_tokens": self._started.num_dropped_tokens,
+                "dropped_tokens": num_dropped_tokens,
             }
         return final
 

@@ -45,6 +45,7 @@ class TextRequest:
     num_choices: int = 1
     has_images: bool = False
     truncate: bool = True
+    shift: bool = False
     num_prompt_logprobs: int | None = None
 
     @property
@@ -155,6 +156,7 @@ def _parse_common(fields: Fields) -> Json:
         "options": fields.object("options"),
         "num_logprobs": num_logprobs,
         "truncate": fields.flag("truncate", default=True),
+        "shift": fields.flag("shift", default=False),
     }
 
 
@@ -243,6 +245,8 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             stop=options.stop,
             max_context_tokens=options.max_context_tokens,
             truncate=request.truncate,
+            shift=request.shift,
+            num_kept_tokens=options.num_kept_tokens,
             num_prompt_logprobs=request.num_prompt_logprobs,
         )
         for index in range(request.num_choices)

@@ -23,6 +23,8 @@ class Options:
     sampling: SamplingParams
     stop: tuple[str, ...]
     max_context_tokens: int | None
+    num_kept_tokens: int | None
+    """Of the prompt, when the context is full; None: as the prompt suggests."""
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,11 +85,12 @@ def parse_options(
         max_tokens=num_predict if num_predict > 0 else None,
         num_logprobs=num_logprobs,
     )
-    num_ctx = chosen.get("num_ctx")
+    num_ctx, num_keep = chosen.get("num_ctx"), chosen.get("num_keep", -1)
     return Options(
         sampling=sampling,
         stop=tuple(text for text in chosen.get("stop", ()) if text),
         max_context_tokens=max(num_ctx, 4) if num_ctx and num_ctx > 0 else None,
+        num_kept_tokens=num_keep if num_keep >= 0 else None,
     )
 
 

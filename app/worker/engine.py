@@ -23,7 +23,13 @@ from app.protocol import (
 from app.worker.delta import make_delta, make_logprob
 from app.worker.embedding import Embedding, embed_step, prepare_embedding
 from app.worker.explanation import explain_prefix
-from app.worker.prompt import Prompt, check_token_ids, make_prompt
+from app.worker.prompt import (
+    Prompt,
+    check_token_ids,
+    make_prompt,
+    max_answer_tokens,
+    with_output,
+)
 from app.worker.thought import closing_tokens, is_answer
 from app.worker.writing import Writing, whole_stats
 from engine.loading import LoadedModel
@@ -82,7 +88,7 @@ class WorkerEngine:
         held = self._model.engine.limits.max_context_tokens
         limit = min(held, message.max_context_tokens or held)
         prompt = make_prompt(self._model, message, limit)
-        return self._resume(message, prompt, limit - len(prompt.token_ids))
+        return self._resume(message, prompt, limit)
 
     def take(self, item: Prepared | Abort | Explain) -> list[Event]:
         """Give what was prepared to the engine, or pass an event on."""
@@ -151,7 +157,7 @@ class WorkerEngine:
             asked.messages is not None and asked.think is not False and template.supports_thinking
         )
 
-    def _resume(self, asked: Generate, prompt: Prompt, room: int) -> Writing:
+    def _resume(self, asked: Generate, prompt: Prompt, max_context_tokens: int) -> Writing:
         """The engine's request behind the output that was given before, if any."""
         resumed = tuple(asked.resumed_token_ids)
         stream = self._make_stream(asked, prompt)
@@ -162,14 +168,16 @@ class WorkerEngine:
         shown = (i for i, delta in enumerate(deltas) if is_answer(delta))
         answer_at = next(shown, len(resumed)) if thinks else 0
         is_free = thinks and answer_at == len(resumed)
-        left = min(asked.sampling.max_tokens or room, room) - len(resumed)
+        left = max_answer_tokens(asked, prompt, max_context_tokens) - len(resumed)
         request = Request(
             asked.id,
-            prompt.token_ids + resumed,
+            with_output(prompt, resumed, max_context_tokens),
             replace(asked.sampling, max_tokens=max(left, 1)),
             None if is_free else grammar,
             asked.priority,
             asked.client,
+            max_context_tokens=max_context_tokens,
+            num_kept_tokens=prompt.num_kept_tokens,
             num_resumed_tokens=len(resumed) - answer_at,
             num_prompt_logprobs=asked.num_prompt_logprobs,
         )

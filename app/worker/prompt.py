@@ -1,15 +1,25 @@
 """From what was asked to the prompt's tokens: template, start token, context."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.protocol import Generate
 from engine.loading import LoadedModel
-from engine.text.context import Message, fit_conversation
+from engine.text.context import (
+    FittedConversation,
+    Message,
+    fit_conversation,
+    num_first_tokens,
+    shift_tokens,
+)
 from models.errors import InvalidInput
 
 _ANSWER_TOKENS = 128
 """Old turns are dropped until so many tokens are left for an answer whose length is not given."""
+
+
+_MAX_SHIFTED_CONTEXTS = 10
+"""An answer without an end is cut after so many contexts."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,8 @@ class Prompt:
     text: str
     num_dropped_messages: int = 0
     num_dropped_tokens: int = 0
+    num_kept_tokens: int | None = None
+    """The first part, which stays when the context is full; None: the answer ends there."""
 
 
 def make_prompt(model: LoadedModel, asked: Generate, max_context_tokens: int) -> Prompt:
@@ -29,7 +41,7 @@ def make_prompt(model: LoadedModel, asked: Generate, max_context_tokens: int) ->
         InvalidInput: it does not leave room for one token, or the template refuses it.
     """
     if asked.messages is None:
-        prompt = _verbatim(model, asked)
+        prompt = _verbatim(model, asked, max_context_tokens)
     else:
         prompt = _rendered(model, asked, asked.messages, max_context_tokens)
     if len(prompt.token_ids) >= max_context_tokens:
@@ -41,12 +53,50 @@ def make_prompt(model: LoadedModel, asked: Generate, max_context_tokens: int) ->
     return prompt
 
 
-def _verbatim(model: LoadedModel, asked: Generate) -> Prompt:
+def max_answer_tokens(asked: Generate, prompt: Prompt, max_context_tokens: int) -> int:
+    """How long the answer may be: as asked, within the context unless that shifts."""
+    room = max_context_tokens - len(prompt.token_ids)
+    if prompt.num_kept_tokens is not None:
+        room = _MAX_SHIFTED_CONTEXTS * max_context_tokens
+    return min(asked.sampling.max_tokens or room, room)
+
+
+def with_output(
+    prompt: Prompt, token_ids: tuple[int, ...], max_context_tokens: int
+) -> tuple[int, ...]:
+    """The prompt and output that was given before, as far as they fit."""
+    whole = (*prompt.token_ids, *token_ids)
+    if prompt.num_kept_tokens is None or len(whole) < max_context_tokens:
+        return whole
+    return shift_tokens(whole, prompt.num_kept_tokens, max_context_tokens // 2)
+
+
+def _verbatim(model: LoadedModel, asked: Generate, max_context_tokens: int) -> Prompt:
     given = asked.prompt_token_ids
     check_token_ids(given, model.tokenizer.vocab_size)
     encode = model.tokenizer.encode
     token_ids = [] if given and not asked.prompt else encode(asked.prompt, add_special=not given)
-    return Prompt((*given, *token_ids), asked.prompt)
+    whole = Prompt((*given, *token_ids), asked.prompt)
+    num_first = len(encode("", add_special=True))
+    return _shifted(asked, whole, num_first, max_context_tokens) if asked.shift else whole
+
+
+def _shifted(asked: Generate, prompt: Prompt, num_first: int, max_context_tokens: int) -> Prompt:
+    """With the end of the prompt behind its first part, if it does not fit whole."""
+    num_kept = min(asked.num_kept_tokens or num_first, max_context_tokens // 2)
+    token_ids = prompt.token_ids
+    if len(token_ids) >= max_context_tokens:
+        token_ids = shift_tokens(token_ids, num_kept, _roomy(asked, max_context_tokens))
+    num_dropped = prompt.num_dropped_tokens + len(prompt.token_ids) - len(token_ids)
+    return replace(
+        prompt, token_ids=token_ids, num_dropped_tokens=num_dropped, num_kept_tokens=num_kept
+    )
+
+
+def _roomy(asked: Generate, max_context_tokens: int) -> int:
+    """Tokens for a prompt that leaves room for an answer."""
+    wanted = asked.sampling.max_tokens or _ANSWER_TOKENS
+    return max_context_tokens - max(min(wanted, max_context_tokens // 8), 1)
 
 
 def check_token_ids(token_ids: Sequence[int], vocab_size: int) -> None:
@@ -68,14 +118,21 @@ def _rendered(
         texts[len(kept)] = text = _render(model, asked, kept)
         return (*asked.prompt_token_ids, *_encode_rendered(model, asked, text))
 
-    wanted = asked.sampling.max_tokens or _ANSWER_TOKENS
-    roomy = max_context_tokens - max(min(wanted, max_context_tokens // 8), 1)
+    roomy = _roomy(asked, max_context_tokens)
     try:
         fitted = fit_conversation(messages, encode, roomy, may_drop=asked.truncate)
     except InvalidInput:
-        fitted = fit_conversation(messages, encode, max_context_tokens, may_drop=False)
+        if asked.shift:
+            fitted = FittedConversation(encode(messages))
+        else:
+            fitted = fit_conversation(messages, encode, max_context_tokens, may_drop=False)
     text = texts[len(messages) - fitted.num_dropped_messages]
-    return Prompt(fitted.token_ids, text, fitted.num_dropped_messages, fitted.num_dropped_tokens)
+    num_dropped = fitted.num_dropped_messages, fitted.num_dropped_tokens
+    prompt = Prompt(fitted.token_ids, text, *num_dropped)
+    if not asked.shift:
+        return prompt
+    num_first = num_first_tokens(messages, encode)
+    return _shifted(asked, prompt, num_first, max_context_tokens)
 
 
 def _render(model: LoadedModel, asked: Generate, messages: Sequence[Message]) -> str:

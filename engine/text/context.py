@@ -1,10 +1,15 @@
-"""Fits a conversation into the context; what was left out is always said."""
+"""Fits a conversation or a text into the context; what was left out is always said.
+
+Three policies: refuse what does not fit (`error`), leave the oldest turns out (`drop`), or keep the
+first part and let the tokens behind it go, in the prompt and while the answer is written (`shift`).
+"""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Any
 
+from engine.prefix_cache import num_common
 from models.errors import InvalidInput
 
 Message = Mapping[str, Any]
@@ -52,6 +57,35 @@ def fit_conversation(
     return FittedConversation(
         tuple(token_ids), len(messages) - len(kept), len(whole) - len(token_ids)
     )
+
+
+def shift_tokens(
+    token_ids: SequenceOf[int], num_kept_tokens: int, max_tokens: int
+) -> tuple[int, ...]:
+    """The first part and as much of the end as fits; what stood between them is dropped.
+
+    What is left is computed as a prompt of its own, at positions without a gap.
+
+    >>> shift_tokens(range(10), num_kept_tokens=2, max_tokens=5)
+    (0, 1, 7, 8, 9)
+    """
+    kept = min(num_kept_tokens, max_tokens // 2)
+    num_last = min(max_tokens, len(token_ids)) - kept
+    return (*token_ids[:kept], *token_ids[len(token_ids) - num_last :])
+
+
+def num_first_tokens(
+    messages: SequenceOf[Message], encode: Callable[[SequenceOf[Message]], SequenceOf[int]]
+) -> int:
+    """Tokens that come before what is first said: start token, system messages, marks.
+
+    >>> spell = lambda messages: [c for m in messages for c in f"{m['role']}:{m['content']}"]
+    >>> turns = [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
+    >>> num_first_tokens(turns, spell)
+    13
+    """
+    others = [m if m.get("role") == "system" else {**m, "content": "."} for m in messages]
+    return num_common(encode(messages), encode(others))
 
 
 def _without_oldest_turn(messages: list[Message]) -> list[Message]:
