@@ -48,6 +48,8 @@ def paged_attention(
             sinks=sinks,
             soft_cap=soft_cap,
         )
+    if backend() == "metal":
+        mx.eval(pool)  # MLX's own ops are not ordered behind our writes in place
     return reference.paged_attention(
         q,
         pool,

@@ -20,11 +20,11 @@ from metal_kernels.metal.kernel import Kernel, parameters
 MAX_HEAD_SIZE = 256
 """Above it a row's share of a head no longer fits the registers."""
 
-MAX_KERNEL_ROWS = 16
-"""Query tokens per sequence up to which K and V are read in place."""
+MAX_KERNEL_ROWS = 17
+"""Query tokens per sequence up to which K and V are read in place: a token and 16 drafts."""
 
-# A split's partial sums, written and read in float32, stay below 4 % of its keys and values for up
-# to eight rows; more rows give up bytes for threadgroups.
+# A split's partial sums, written and read in float32, stay below 4 % of its keys and values (of two
+# bytes each) for up to eight rows; more rows give up bytes for threadgroups.
 MIN_SPLIT_TOKENS, MIN_SPLIT_TOKENS_PER_ROW, MAX_MIN_SPLIT_TOKENS = 256, 64, 512
 NO_WINDOW = 1 << 30
 
@@ -102,6 +102,7 @@ def paged_attention(
             head_size=q.shape[-1],
             window=window or NO_WINDOW,
             most_threadgroups=tuning.current().attention_threadgroups,
+            element_bytes=pool.itemsize,
         )
         results.append(_launch(rows, pool, block_tables, plan, scale, window, sinks, soft_cap))
     return results[0] if len(results) == 1 else mx.concatenate(results)
@@ -150,6 +151,7 @@ def make_plan(
     head_size: int,
     window: int,
     most_threadgroups: int,
+    element_bytes: int,
 ) -> Plan:
     """Tiles and splits for sequences of `contexts` tokens, the last `query_lens` of them asking."""
     group = num_heads // num_kv_heads
@@ -171,6 +173,7 @@ def make_plan(
     wanted = -(-most_threadgroups // (num_kv_heads * len(tiles)))
     smallest = MIN_SPLIT_TOKENS_PER_ROW * max(tile.num_rows for tile in tiles)
     smallest = min(max(smallest, MIN_SPLIT_TOKENS), MAX_MIN_SPLIT_TOKENS)
+    smallest *= 2 if element_bytes == 1 else 1  # as many bytes in int8 as in float16
     num_splits = max(1, min(wanted, span // smallest))
     split_tokens = -(-span // (32 * num_splits)) * 32
     num_splits = -(-span // split_tokens)

@@ -66,3 +66,28 @@ def test_a_mapped_file_is_seen_through_any_view(tmp_path: Path) -> None:
     assert found.ctypes.data == whole.ctypes.data
     assert np.array_equal(np.array(mapping.bind(part)), part)
     assert mapping.mapping_of(np.zeros((4, 4), np.uint8)) is None
+
+
+def test_what_metal_binds_are_whole_pages_of_the_file(tmp_path: Path, monkeypatch) -> None:
+    """As on a Mac, where the pages are bound as they are; here they are copied after the checks."""
+    contents = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8)
+    path = tmp_path / "weights"
+    path.write_bytes(contents.tobytes())
+    bound = []
+
+    def asarray(pages: np.ndarray, *, copy: bool) -> mx.array:
+        assert not copy
+        assert pages.ctypes.data % mmap.PAGESIZE == 0
+        bound.append(pages)
+        return mx.array(pages)
+
+    monkeypatch.setattr(mapping.mx, "asarray", asarray)
+    mapped = np.memmap(path, np.uint8, "r")
+    for first, rows in ((0, 8), (4096 + 32, 100), (8192, 64), (299_000 - 31_968, 999)):
+        part = mapped[first : first + rows * 32].reshape(rows, 32)
+        assert np.array_equal(np.array(mapping.bind(part)), part)
+    assert len(bound) == 4
+    assert all(pages.nbytes % mmap.PAGESIZE == 0 for pages in bound[:-1])
+    turned = mapped[: 64 * 32].reshape(64, 32)[np.arange(64)[::-1]]
+    assert np.array_equal(np.array(mapping.bind(turned)), turned)
+    assert len(bound) == 4, "rows in another order than the file's are copied"

@@ -63,18 +63,19 @@ def test_decode_and_prefill_over_an_int8_pool(simulate, key_size, value_size):
     assert names == {"kv_write_int8", "paged_attention_int8", "gather_kv_int8"}
 
 
-def test_an_int8_pool_is_fetched_once_at_half_the_bytes(simulate):
+@pytest.mark.parametrize("num_tokens", [1000, 2100])
+def test_an_int8_pool_is_fetched_once_at_half_the_bytes(simulate, num_tokens):
     simulator = simulate(cache_bytes=32 * 1024)
     rng = np.random.default_rng(0)
-    pool, _, table = fill(rng, 128, 128, 1000, simulator)
+    pool, _, table = fill(rng, 128, 128, num_tokens, simulator)
     q = mx.array(rng.standard_normal((1, 8, 128)).astype(np.float16))
     paged_attention(
         q, pool, block_tables=table, query_starts=mx.array([0, 1]),
-        context_lens=mx.array([1000]), scale=0.1,
+        context_lens=mx.array([num_tokens]), scale=0.1,
     )  # fmt: skip
     launches = [x for x in simulator.launches if x.kernel.startswith("paged_attention")]
-    assert launches[0].traffic["pool"].fetched == 1000 * 2 * 272
-    assert sum(x.device_bytes for x in launches) <= 1.1 * 1000 * 2 * 272
+    assert launches[0].traffic["pool"].fetched == num_tokens * 2 * 272
+    assert sum(x.device_bytes for x in launches) <= 1.05 * num_tokens * 2 * 272
 
 
 def test_sizes_of_rows_are_unambiguous():

@@ -167,6 +167,8 @@ DECODE_CASES = {
     "gqa4": Case([2000], [1], num_heads=8, num_kv_heads=2),
     "gqa8": Case([2000], [1], num_heads=16, head_size=128, value_size=128),
     "mha": Case([2000, 900, 1200], [1, 1, 1], num_heads=2, head_size=80, value_size=80),
+    "mla": Case([1300], [1], num_heads=4, head_size=192, value_size=128),
+    "wide heads": Case([900], [1], num_heads=8, head_size=256, value_size=256),
 }
 VERIFY_CASES = {
     "5 rows": Case([1500], [5], head_size=128, value_size=128),
@@ -187,6 +189,42 @@ def test_keys_and_values_are_fetched_once(simulate, name):
     total_bytes = sum(launch.device_bytes for launch in simulator.launches)
     most = 1.05 if name in DECODE_CASES else 1.25
     assert total_bytes <= most * (pool_bytes + inputs["q"].nbytes + out.nbytes)
+
+
+@pytest.mark.parametrize("context", [16, 100, 250, 500])
+def test_a_short_context_costs_no_more_than_if_it_were_contiguous(simulate, context):
+    """One launch, and above the keys and values of its tokens only a table entry per block."""
+    simulator = simulate(cache_bytes=64 * 1024)
+    case = Case([context], [1], num_heads=32, num_kv_heads=8, head_size=128, value_size=128)
+    inputs, out = check(replace(case, dtype=mx.float16), simulator)
+    (launch,) = simulator.launches
+    contiguous_bytes = context * 8 * 256 * 2 + inputs["q"].nbytes + out.nbytes
+    own_bytes = 8 * (4 * inputs["block_tables"].size + 128)  # by each head: table, tile, sinks
+    assert launch.device_bytes <= contiguous_bytes + own_bytes
+    assert launch.traffic["pool"].fetched == context * 8 * 256 * 2
+
+
+SHAPE_CASES = [
+    (query_len, num_heads, head_size)
+    for query_len in (1, 2, 4, 8, 17)
+    for num_heads in (1, 2)
+    for head_size in (64, 192)
+]
+
+
+@pytest.mark.parametrize(("query_len", "num_heads", "head_size"), SHAPE_CASES)
+def test_shapes_of_threadgroups(simulate, query_len, num_heads, head_size):
+    case = Case(
+        [300, 40], [query_len, 1], num_heads=num_heads, num_kv_heads=1, head_size=head_size,
+        value_size=head_size, has_sinks=True,
+    )  # fmt: skip
+    check(case, simulate(seed=query_len))
+
+
+def test_those_are_all_shapes_there_are():
+    tested = {metal.choose_shape(n * heads, size) for n, heads, size in SHAPE_CASES}
+    rows = range(1, metal.MAX_KERNEL_ROWS * 64)
+    assert tested == {metal.choose_shape(n, size) for n in rows for size in (64, 128, 192, 256)}
 
 
 def test_a_window_reads_nothing_before_it(simulate):

@@ -6,6 +6,7 @@ import mlx.core as mx
 import pytest
 
 from metal_kernels.metal import quantized_matmul, tuner, tuning
+from metal_kernels.metal.quantized_matmul import StoredBlocks
 from metal_kernels.metal.tuner import Workload, tune
 from tests.metal_shaders.test_quantized_matmul import check, make_case
 
@@ -75,6 +76,15 @@ def test_results_do_not_depend_on_the_layout(simulate, values, num_x):
     tuned = tuning.current()
     small = num_x > tuned.matvec_max_rows and num_x <= tuned.small_max_rows
     assert launch.kernel.startswith("quantized_matmul_small") == small
+
+
+def test_the_largest_layout_fits_into_threadgroup_memory(simulate):
+    simulator = simulate()
+    tuning.use({"small_simdgroups": max(tuning.CHOICES["small_simdgroups"])})
+    x, blocks, exact = make_case("Q8_0", 40, 512, 32, mx.float32)
+    (y,) = quantized_matmul.small_matmul_many(x, [StoredBlocks(blocks, "Q8_0")], num_tiles=4)
+    check(y, exact)
+    assert simulator.launches[-1].threadgroup_bytes == 32768
 
 
 def test_the_fastest_of_each_kind_is_chosen(simulate):
