@@ -24,6 +24,8 @@ class StoredMatrix(NamedTuple):
 
     quantization: str
     num_rows: int
+    is_stack: bool = False
+    """One of several matrices of which rows pick theirs by id."""
 
 
 def describe_kernels() -> BackendDescription:
@@ -55,17 +57,17 @@ def check_metal_kernels(
     from metal_kernels.metal import self_check, tuning
     from metal_kernels.metal.check_cases import Needs
 
-    num_heads = int(config["num_attention_heads"])
-    head_size = int(config.get("head_dim") or config["hidden_size"] // num_heads)
+    key_size, value_size, num_kv_heads = attention_sizes(config)
     needs = Needs(
         products=launched_products(matrices),
         dtype=activation_dtype(),
         pool_dtype=CACHE_DTYPE,
-        num_heads=num_heads,
-        num_kv_heads=int(config.get("num_key_value_heads") or num_heads),
-        head_size=head_size,
-        value_size=head_size,
+        num_heads=int(config["num_attention_heads"]),
+        num_kv_heads=num_kv_heads,
+        head_size=key_size,
+        value_size=value_size,
         block_size=BLOCK_SIZE,
+        stacks=frozenset(m.quantization for m in matrices.values() if m.is_stack),
     )
     tuning.load(tuning_file(results_path), self_check.fingerprint())
     try:
@@ -77,10 +79,24 @@ def check_metal_kernels(
             log.warning("%s (%s) is not used: %s", result.kernel, result.variant, result.reason)
 
 
+def attention_sizes(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Sizes of a key and a value of one head, and the heads that are kept."""
+    num_heads = int(config["num_attention_heads"])
+    rank = config.get("kv_lora_rank")
+    if rank and config.get("latent_cache", config["model_type"] != "deepseek_v2"):
+        return rank + config["qk_rope_head_dim"], rank, 1
+    if rank:
+        key_size = config["qk_nope_head_dim"] + config["qk_rope_head_dim"]
+        return key_size, config["v_head_dim"], num_heads
+    size = int(config.get("head_dim") or config["hidden_size"] // num_heads)
+    return size, size, int(config.get("num_key_value_heads") or num_heads)
+
+
 def launched_products(matrices: Mapping[str, StoredMatrix]) -> "frozenset[Product]":
     """What is multiplied in one launch: siblings together, and each alone for when that fails."""
     from metal_kernels.metal.check_cases import Product
 
+    matrices = {path: matrix for path, matrix in matrices.items() if not matrix.is_stack}
     products = {Product((matrix.quantization,), matrix.num_rows) for matrix in matrices.values()}
     for parent in {path.rpartition(".")[0] for path in matrices}:
         for names in SIBLINGS:

@@ -268,9 +268,11 @@ def _stored_matrices(gguf: GGUFFile, places: Mapping[str, Place]) -> dict[str, S
     """The file's matrices, by the path of the layer that each belongs to."""
     tensors = {place.path: gguf.tensors[name] for name, place in places.items()}
     return {
-        path.rpartition(".")[0]: StoredMatrix(tensor.quantization, tensor.shape[0])
+        path.rpartition(".")[0]: StoredMatrix(
+            tensor.quantization, tensor.shape[-2], is_stack=len(tensor.shape) == 3
+        )
         for path, tensor in tensors.items()
-        if len(tensor.shape) == 2
+        if len(tensor.shape) in (2, 3)
     }
 
 

@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 
 from metal_kernels import reference
-from metal_kernels.metal import fence, quantized_matmul
+from metal_kernels.metal import fence, grouped_matmul, quantized_matmul
 from metal_kernels.metal.block_formats import FORMATS, random_blocks
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import (
@@ -41,11 +41,14 @@ class Needs(NamedTuple):
     head_size: int
     value_size: int
     block_size: int
+    stacks: frozenset[str] = frozenset()
+    """Formats of stacks of matrices, of which rows pick theirs by id."""
 
     def describe(self) -> str:
         """The same needs give the same words; sizes of matrices count as far as they matter."""
         tiles = (f"{'+'.join(names)}:{wide}" for names, wide in self.output_tiles())
-        return " ".join([",".join(tiles), *map(str, self[1:])])
+        sizes = (*self[1:-1], *sorted(self.stacks))
+        return " ".join([",".join(tiles), *map(str, sizes)])
 
     def output_tiles(self) -> list[tuple[tuple[str, ...], int]]:
         """Formats our kernels read, with the tiles of outputs that their sizes ask for."""
@@ -65,8 +68,11 @@ Check = tuple[str, str, Callable[[], tuple[mx.array, mx.array]]]
 def checks(needs: Needs) -> Iterator[Check]:
     """Every variant a model with these needs can launch."""
     products = needs.output_tiles()
-    for quantization in sorted({name for names, _ in products for name in names}):
+    stacks = needs.stacks & FORMATS.keys()
+    for quantization in sorted({name for names, _ in products for name in names} | stacks):
         yield from _row_checks(quantization, needs.dtype)
+    for quantization in sorted(stacks):
+        yield from _stack_checks(quantization, needs.dtype)
     for quantizations in sorted({names for names, _ in products}):
         tiles = {wide for names, wide in products if names == quantizations}
         yield from _product_checks(quantizations, sorted(tiles), needs.dtype)
@@ -100,6 +106,23 @@ def _row_checks(quantization: str, dtype: mx.Dtype) -> Iterator[Check]:
     for num_ids in (1, 12):
         name = quantized_matmul.dequantize_kernel(quantization).name
         yield name, f"{num_ids} rows", partial(look_up, num_ids)
+
+
+def _stack_checks(quantization: str, dtype: mx.Dtype) -> Iterator[Check]:
+    """Four matrices of ten rows; the last of the 41 is left out."""
+
+    def choose(num_x: int, repeats: int) -> tuple[mx.array, mx.array]:
+        (stored, _), dense = _matrix(quantization)
+        x = _random(num_x, _NUM_COLUMNS, dtype=dtype)
+        ids = mx.arange(num_x * repeats, dtype=mx.int32) * 3 % 4
+        y = grouped_matmul.matvec(x, stored[:40], ids, quantization, 4)
+        stack = dense[:40].reshape(4, 10, -1)[np.array(ids)]
+        wide = np.array(x.astype(mx.float32)).repeat(repeats, axis=0)
+        return y, mx.array(np.einsum("rnk,rk->rn", stack, wide))
+
+    name = grouped_matmul.matvec_kernel(quantization).name
+    for num_x, repeats in ((1, 2), (3, 4)):
+        yield name, f"{num_x} rows, {repeats} matrices each", partial(choose, num_x, repeats)
 
 
 def _product_checks(

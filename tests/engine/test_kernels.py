@@ -7,7 +7,7 @@ import mlx.core as mx
 import pytest
 
 from engine import kernels
-from engine.kernels import StoredMatrix, launched_products
+from engine.kernels import StoredMatrix, attention_sizes, launched_products
 from metal_kernels import backend
 from metal_kernels.metal import check_cases, self_check, trust, tuner, tuning
 from models.errors import InvalidInput, Unsupported
@@ -101,3 +101,22 @@ def test_a_variable_that_hides_measurements_or_is_wrong_is_refused(tmp_path, mon
 def test_without_an_apple_gpu_there_is_nothing_to_tune(tmp_path):
     with pytest.raises(Unsupported, match="nothing to tune"):
         kernels.tune_metal_kernels(tmp_path / "kernels.json", print)
+
+
+def test_experts_are_no_products_of_one_launch() -> None:
+    layer = "model.layers.0.mlp.switch_mlp"
+    matrices = {
+        f"{layer}.gate_proj": StoredMatrix("Q4_K", 64, is_stack=True),
+        f"{layer}.up_proj": StoredMatrix("Q4_K", 64, is_stack=True),
+        "lm_head": StoredMatrix("Q6_K", 100),
+    }
+    assert launched_products(matrices) == {check_cases.Product(("Q6_K",), 100)}
+
+
+def test_latent_attention_keeps_one_head() -> None:
+    latent = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128}
+    config = {"num_attention_heads": 16, "v_head_dim": 128, **latent}
+    assert attention_sizes({**config, "model_type": "deepseek_v3"}) == (576, 512, 1)
+    assert attention_sizes({**config, "model_type": "deepseek_v2"}) == (192, 128, 16)
+    split = {**config, "model_type": "deepseek_v2", "latent_cache": True}
+    assert attention_sizes(split) == (576, 512, 1)

@@ -29,6 +29,14 @@ def test_every_variant_agrees_with_its_definition(simulate):
     assert launched == {r.kernel for r in results} | {"paged_attention_merge"}
 
 
+def test_matrices_picked_by_id_are_checked_where_there_are_any(simulate):
+    simulate(edit=lambda text: text.replace("ulong(ids[r])", "ulong(0)"))
+    needs = Needs(frozenset(), *NEEDS[1:-1], stacks=frozenset({"Q8_0"}))
+    assert {r.kernel for r in self_check.check_kernels(needs) if r.reason} == {
+        "grouped_matvec_Q8_0"
+    }
+
+
 def test_a_wrong_kernel_is_marked_and_replaced(simulate):
     simulator = simulate(edit=lambda text: text.replace("s += 32", "s += 31"))
     results = self_check.check_kernels(NEEDS)
