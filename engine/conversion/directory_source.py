@@ -6,7 +6,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from engine.conversion.gguf_metadata import find_architecture, make_metadata, rope_factors
+from engine.conversion.gguf_metadata import find_architecture, make_metadata, rope_tensors
 from engine.conversion.gguf_metadata import head_dim as find_head_dim
 from engine.conversion.parameters import (
     DTYPES,
@@ -22,7 +22,6 @@ from models.errors import InvalidModelFile
 from models.gguf import TensorInfo, Value
 from models.gguf_writer import encode_value
 
-_ROPE_FREQS = "rope_freqs.weight"
 _ALWAYS_F32 = ("ffn_gate_inp.weight", "ffn_gate_inp_shexp.weight")
 
 
@@ -43,7 +42,7 @@ class DirectorySource:
         self.metadata: dict[str, Value] = metadata | vocabulary_metadata(directory, config)
         self._parameters: dict[str, Parameter] = {}
         self._places: dict[str, Place] = {}
-        self._rope_factors = rope_factors(config)
+        self._rope_tensors = rope_tensors(config)
         self.tensors = self._list_tensors(directory, config)
 
     def _list_tensors(self, directory: Path, config: dict[str, Any]) -> dict[str, TensorInfo]:
@@ -60,9 +59,8 @@ class DirectorySource:
             small = not parameter.is_matrix or name.endswith(_ALWAYS_F32)
             size = parameter.num_parameters * (4 if small else item_bytes)
             tensors[name] = TensorInfo(name, "F32" if small else self.dtype, parameter.shape, size)
-        if self._rope_factors is not None:
-            shape = self._rope_factors.shape
-            tensors[_ROPE_FREQS] = TensorInfo(_ROPE_FREQS, "F32", shape, 4 * shape[0])
+        for name, factors in self._rope_tensors.items():
+            tensors[name] = TensorInfo(name, "F32", factors.shape, factors.nbytes)
         return tensors
 
     @property
@@ -76,9 +74,8 @@ class DirectorySource:
 
     def tensor_bytes(self, name: str) -> np.ndarray:
         """See `WeightSource`."""
-        if name == _ROPE_FREQS:
-            assert self._rope_factors is not None
-            return self._rope_factors.view(np.uint8)[None]
+        if name in self._rope_tensors:
+            return self._rope_tensors[name].view(np.uint8)[None]
         tensor, place = self.tensors[name], self._places[name]
         slabs = self._parameters[name].read()
         dtype = DTYPES[tensor.quantization]

@@ -16,9 +16,12 @@ Config = Mapping[str, Any]
 Values = dict[str, Value]
 
 ARCHITECTURES = {
+    "cohere": "command-r",
     "cohere2": "cohere2",
     "gemma": "gemma",
+    "gemma2": "gemma2",
     "gemma3_text": "gemma3",
+    "glm4": "glm4",
     "granite": "granite",
     "llama": "llama",
     "mistral": "llama",
@@ -77,14 +80,23 @@ def rope_parameters(config: Config) -> dict[str, Any]:
     return found
 
 
-def rope_factors(config: Config) -> np.ndarray | None:
-    """What each frequency is divided by, float32 [head_dim / 2]: the tensor `rope_freqs.weight`."""
+def rope_tensors(config: Config) -> dict[str, np.ndarray]:
+    """What each frequency is divided by, float32 [head_dim / 2], by the name of the tensor."""
     rope = rope_parameters(config)
     if rope["rope_type"] == "llama3":
-        return _llama3_factors(rope, head_dim(config))
-    if rope["rope_type"] == "longrope":
-        return np.array(rope["short_factor"], np.float32)
-    return None
+        return {"rope_freqs.weight": _llama3_factors(rope, head_dim(config))}
+    if rope["rope_type"] != "longrope":
+        return {}
+    short, long = (np.array(rope[key], np.float32) for key in ("short_factor", "long_factor"))
+    if _original_context(config) == config["max_position_embeddings"]:
+        return {"rope_freqs.weight": long}
+    return {"rope_factors_long.weight": long, "rope_factors_short.weight": short}
+
+
+def _original_context(config: Config) -> int:
+    """Tokens that a model saw before its positions were stretched."""
+    stated = rope_parameters(config).get("original_max_position_embeddings")
+    return int(stated or config["original_max_position_embeddings"])
 
 
 def head_dim(config: Config) -> int:
@@ -145,11 +157,22 @@ def _rope(config: Config) -> Values:
         for key in ("beta_fast", "beta_slow"):
             if rope.get(key) is not None:
                 values[f"rope.scaling.yarn_{key}"] = float(rope[key])
-    elif kind == "longrope" and rope["short_factor"] != rope["long_factor"]:
-        raise Unsupported("rope scaling 'longrope' with two sets of factors cannot be converted")
-    elif kind not in ("default", "llama3", "longrope"):
+    elif kind == "longrope":
+        values |= _long_rope(config)
+    elif kind not in ("default", "llama3"):
         raise Unsupported(f"rope scaling {kind!r} cannot be converted to GGUF")
     return values
+
+
+def _long_rope(config: Config) -> Values:
+    original, context = _original_context(config), int(config["max_position_embeddings"])
+    if original == context:
+        return {}
+    attention = math.sqrt(1 + math.log(context / original) / math.log(original))
+    return {
+        "rope.scaling.original_context_length": original,
+        "rope.scaling.attn_factor": attention,
+    }
 
 
 def _experts(config: Config) -> Values:
@@ -170,6 +193,14 @@ def _experts(config: Config) -> Values:
 
 def _nothing(_: Config) -> Values:
     return {}
+
+
+def _gemma2(config: Config) -> Values:
+    return {
+        "attn_logit_softcapping": float(config["attn_logit_softcapping"]),
+        "final_logit_softcapping": float(config["final_logit_softcapping"]),
+        "attention.sliding_window": int(config["sliding_window"]),
+    }
 
 
 def _gemma3(config: Config) -> Values:
@@ -201,17 +232,22 @@ def _starcoder2(config: Config) -> Values:
     return {"attention.layer_norm_epsilon": float(config["norm_epsilon"])}
 
 
-def _cohere2(config: Config) -> Values:
+def _command_r(config: Config) -> Values:
     return {
         "attention.layer_norm_epsilon": float(config["layer_norm_eps"]),
         "logit_scale": float(config["logit_scale"]),
-        "attention.sliding_window": int(config["sliding_window"]),
         "rope.scaling.type": "none",
     }
 
 
+def _cohere2(config: Config) -> Values:
+    return _command_r(config) | {"attention.sliding_window": int(config["sliding_window"])}
+
+
 _OWN: dict[str, Callable[[Config], Values]] = {
     "cohere2": _cohere2,
+    "command-r": _command_r,
+    "gemma2": _gemma2,
     "gemma3": _gemma3,
     "granite": _granite,
     "phi3": _phi3,

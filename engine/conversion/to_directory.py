@@ -16,9 +16,12 @@ from models.new_files import NewFile, NewFiles, text_file
 from models.safetensors_writer import NewStoredTensor, safetensors_bytes, safetensors_pieces
 
 ARCHITECTURES = {
+    "cohere": "CohereForCausalLM",
     "cohere2": "Cohere2ForCausalLM",
     "gemma": "GemmaForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
     "gemma3_text": "Gemma3ForCausalLM",
+    "glm4": "Glm4ForCausalLM",
     "granite": "GraniteForCausalLM",
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",

@@ -35,7 +35,6 @@ CANDIDATES = (
     "viking",
     "jais2",
     "youtu",
-    "minicpm5",
 )
 """Names of `tokenizer.ggml.pre` that are tried, the commonest first."""
 
