@@ -14,6 +14,7 @@ from models.files import ModelFiles
 from models.ggml_types import FILE_TYPES
 from models.gguf import GGUFFile, read_gguf
 from models.manifest import Details
+from models.mlx_metadata import mlx_metadata
 from models.safetensors import SafetensorsFiles, open_safetensors
 from models.template import effective_template
 
@@ -30,6 +31,10 @@ _THINKING_MARKS = (
     "[THINK]",
     "reasoning_effort",
     ".Thinking",
+)
+_GAP_MARKS = frozenset(
+    {"<|fim_middle|>", "<fim_middle>", "<fim-middle>", "<MID>", "▁<MID>", "<|code_middle|>"}
+    | {"<\uff5cfim\u2581end\uff5c>", "[SUFFIX]"}
 )
 _LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "license.txt")
 
@@ -54,6 +59,16 @@ class ModelDetails:
     license: str | None
     metadata: Mapping[str, Any]
     tensors: tuple[TensorSummary, ...]
+
+    @property
+    def experts(self) -> str:
+        """ "128, 8 for each token"; empty where feed-forward layers are dense."""
+        prefix = self.details.architecture
+        count, used = (
+            _whole(self.metadata.get(f"{prefix}.{key}"))
+            for key in ("expert_count", "expert_used_count")
+        )
+        return f"{count}, {used} for each token" if count else ""
 
     def model_info(self, *, verbose: bool = False) -> dict[str, Any]:
         """`metadata` for JSON, as Ollama's /api/show gives it.
@@ -97,7 +112,9 @@ def format_count(count: int) -> str:
     return str(count)
 
 
-def find_capabilities(architecture: str, template: str | None, *, pooled: bool) -> tuple[str, ...]:
+def find_capabilities(
+    architecture: str, template: str | None, *, pooled: bool, fills_gaps: bool = False
+) -> tuple[str, ...]:
     """What the model can be asked for, in Ollama's words."""
     if pooled or architecture in _EMBEDDING_ARCHITECTURES:
         return ("embedding",)
@@ -107,7 +124,15 @@ def find_capabilities(architecture: str, template: str | None, *, pooled: bool) 
             found.append("tools")
         if any(mark in template for mark in _THINKING_MARKS):
             found.append("thinking")
+    if fills_gaps:
+        found.append("insert")
     return tuple(found)
+
+
+def _fills_gaps(metadata: Mapping[str, Any]) -> bool:
+    """Whether the vocabulary has marks for text between two others."""
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    return isinstance(tokens, list) and not _GAP_MARKS.isdisjoint(tokens)
 
 
 def _describe_gguf(files: ModelFiles) -> ModelDetails:
@@ -130,7 +155,9 @@ def _describe_gguf(files: ModelFiles) -> ModelDetails:
         quantization=_gguf_label(gguf),
         context_length=_whole(metadata.get(f"{architecture}.context_length")),
         embedding_length=_whole(metadata.get(f"{architecture}.embedding_length")),
-        capabilities=find_capabilities(architecture, template, pooled=pooled),
+        capabilities=find_capabilities(
+            architecture, template, pooled=pooled, fills_gaps=_fills_gaps(metadata)
+        ),
     )
     return ModelDetails(
         details=details,
@@ -182,29 +209,12 @@ def _describe_mlx(files: ModelFiles) -> ModelDetails:
         total_bytes=weights.total_bytes,
         template=template,
         license=files.license or _read_license(files.directory),
-        metadata=_mlx_metadata(architecture, text),
+        metadata=mlx_metadata(architecture, text),
         tensors=tuple(
             TensorSummary(tensor.name, tensor.dtype, tensor.shape)
             for tensor in weights.tensors.values()
         ),
     )
-
-
-def _mlx_metadata(architecture: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """config.json in GGUF's keys, for clients that read `<architecture>.context_length`."""
-    names = {
-        "context_length": "max_position_embeddings",
-        "embedding_length": "hidden_size",
-        "block_count": "num_hidden_layers",
-        "feed_forward_length": "intermediate_size",
-        "attention.head_count": "num_attention_heads",
-        "attention.head_count_kv": "num_key_value_heads",
-        "attention.key_length": "head_dim",
-        "attention.value_length": "head_dim",
-        "vocab_size": "vocab_size",
-    }
-    found = {f"{architecture}.{key}": config[name] for key, name in names.items() if name in config}
-    return {"general.architecture": architecture, **found}
 
 
 def _quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:

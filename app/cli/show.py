@@ -62,6 +62,7 @@ def _print_facts(files: "ModelFiles", found: "ModelDetails") -> None:
         ("name", files.name),
         ("architecture", details.architecture),
         ("parameters", f"{details.parameter_count} ({found.parameter_count:,})"),
+        ("experts", found.experts),
         ("quantization", details.quantization),
         ("size", format_bytes(found.total_bytes)),
         ("context length", f"{details.context_length:,} tokens"),

@@ -7,6 +7,8 @@ import pytest
 
 from models.details import describe, find_capabilities, format_count
 from models.errors import InvalidModelFile
+from models.fit import cache_token_bytes
+from models.mlx_metadata import mlx_metadata
 from models.resolve import resolve_path
 from tests.models import gguf_writer as w
 from tests.models.safetensors_writer import write_mlx
@@ -61,6 +63,27 @@ def test_an_mlx_model_counts_its_weights_before_packing(tmp_path: Path) -> None:
     assert found.details.capabilities == ("completion", "tools")
     assert found.model_info()["llama.attention.head_count_kv"] == 2
     assert found.template == "{{ messages }}{{ tools }}"
+
+
+def test_experts_are_counted_in_either_format(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "architectures"
+    assert describe(resolve_path(golden / "qwen3moe.gguf")).experts == "5, 2 for each token"
+    assert describe(resolve_path(golden / "llama.gguf")).experts == ""
+    write_mlx(tmp_path)
+    path = tmp_path / "config.json"
+    experts = {"num_local_experts": 32, "num_experts_per_tok": 4}
+    path.write_text(json.dumps(json.loads(path.read_text()) | experts))
+    assert describe(resolve_path(tmp_path)).experts == "32, 4 for each token"
+
+
+def test_latents_are_what_such_a_cache_keeps() -> None:
+    config = {"num_hidden_layers": 2, "num_attention_heads": 16, "hidden_size": 2048}
+    latent = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128}
+    sizes = {**config, **latent, "v_head_dim": 128}
+    kept = cache_token_bytes(mlx_metadata("deepseek_v3", sizes))
+    assert kept == 2 * (576 + 512) * 2
+    expanded = cache_token_bytes(mlx_metadata("deepseek_v2", sizes))
+    assert expanded == 2 * 16 * (192 + 128) * 2
 
 
 def test_a_template_file_comes_before_the_tokenizers(tmp_path: Path) -> None:
