@@ -190,7 +190,7 @@ def test_pocket_says_the_same(request):
     def answer() -> list[int]:
         model = load_model(files, options)
         prompt = model.tokenizer.encode("What can you do?")
-        return generate(model.engine, [tuple(prompt)], 4)[0]
+        return generate(model.engine, [tuple(prompt)], 12)[0]
 
     expected = answer()
     simulator = request.getfixturevalue("on_metal")
