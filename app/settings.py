@@ -64,6 +64,12 @@ def _parse_flag(text: str) -> bool:
     raise InvalidInput(f"{text!r} is neither 1 nor 0")
 
 
+def _parse_log_format(text: str) -> str:
+    if text.lower() not in ("text", "json"):
+        raise InvalidInput(f"{text!r} is no format of logs", hint="write text or json")
+    return text.lower()
+
+
 def _parse_path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
@@ -129,6 +135,10 @@ class Settings:
     """The longest silence on a stream."""
     shutdown_grace_s: float = _setting(parse_seconds, "LOCALLLM_SHUTDOWN_GRACE", default=10.0)
     debug: bool = _setting(_parse_flag, "LOCALLLM_DEBUG", "OLLAMA_DEBUG", default=False)
+    log_format: str = _setting(_parse_log_format, "LOCALLLM_LOG_FORMAT", default="text")
+    """`text`, or `json`: one object a line."""
+    log_prompts: bool = _setting(_parse_flag, "LOCALLLM_LOG_PROMPTS", default=False)
+    """Whether prompts and answers are written to the log."""
 
     @property
     def host(self) -> str:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from app.daemon.event_queue import EventQueue, WorkerDied
+from app.daemon.measures import Measures, Moments
 from app.daemon.model_pool import ModelPool
 from app.daemon.model_worker import ModelSource, ModelWorker
 from app.daemon.watchdog import MAX_STEP_TOKENS
@@ -61,6 +62,7 @@ class Answer:
     prompt_logprobs: list[Json] = field(default_factory=list)
     done: Done | None = None
     result: Result | None = None
+    moments: Moments = field(default_factory=Moments)
 
     @property
     def is_finished(self) -> bool:
@@ -116,6 +118,7 @@ class Answering:
         pool: ModelPool,
         source: ModelSource,
         asked: list[Asked],
+        measures: Measures,
         *,
         keep_alive_s: float | None = None,
         heartbeat_s: float = math.inf,
@@ -126,6 +129,9 @@ class Answering:
         self.begun_s = time.monotonic()
         self.load_s = 0.0
         """Until the model was ready."""
+        self.error: UserError | None = None
+        """What `take` raised."""
+        self._measures = measures
         self._pool = pool
         self._source = source
         self._keep_alive_s = keep_alive_s
@@ -140,6 +146,7 @@ class Answering:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        self._measures.begin(self)
         return self
 
     async def __aexit__(
@@ -151,12 +158,13 @@ class Answering:
         if self._process is not None:
             for request_id in self.answers:
                 self._process.close(request_id)
+        self._measures.end(self)
         await self._stack.aclose()
 
     @property
-    def request_id(self) -> str:
-        """What the client may call it: the part that the ids of all its answers share."""
-        return next(iter(self.answers), "").partition(".")[0]
+    def model(self) -> str:
+        """The model's name."""
+        return self._source.files.name
 
     @property
     def is_finished(self) -> bool:
@@ -187,6 +195,13 @@ class Answering:
             Busy: `admission` was refused; it holds from the first call to the end of the block.
             Late: it took longer than `timeout_s`.
         """
+        try:
+            return await self._take()
+        except UserError as error:
+            self.error = error
+            raise
+
+    async def _take(self) -> list[RequestEvent]:
         while True:
             if self._failure is not None:
                 raise self._failure
@@ -235,6 +250,7 @@ class Answering:
     def _accept(self, event: RequestEvent) -> bool:
         """Take in an event; whether it is for the client, who has not had it."""
         assert event.id is not None
+        self._measures.hear(self, event)
         if isinstance(event, Failed):
             self._finish(event.id)
             self._failure = event.error

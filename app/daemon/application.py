@@ -26,6 +26,7 @@ from app.daemon.addresses import is_loopback
 from app.daemon.authority import Authority
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
 from app.daemon.model_worker import ModelSource
+from app.daemon.request_log import RequestLog
 from app.daemon.security import Gate
 from app.daemon.state import State
 from app.locations import keys_file
@@ -82,4 +83,5 @@ def make_application(state: State, *, host: str, preloaded: Preloaded | None = N
         origins=state.settings.origins,
         authority=Authority(keys_file(state.settings.home)),
     )
+    app.add_middleware(RequestLog)
     return app

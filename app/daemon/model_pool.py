@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import time
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ class ModelPool:
         self, limits: PoolLimits, settings: Settings, library: str, command: Sequence[str] = ()
     ) -> None:
         self.limits = limits
-        self.num_evictions = 0
+        self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By model: evictions, and what its former workers have counted."""
         self._settings = settings
         self._library = library
         self._command = command
@@ -134,7 +136,7 @@ class ModelPool:
             if idle:
                 oldest = min(idle, key=lambda w: w.last_used_s)
                 log.info("unloading %s to make room", oldest.source.files.name)
-                self.num_evictions += 1
+                self.totals[oldest.source.files.name]["num_unloaded_for_room"] += 1
                 await self._remove(oldest)
                 continue
             await self._wait_for_idle(source)
@@ -187,6 +189,8 @@ class ModelPool:
         self._cancel_expiry(worker)
         if self._workers.get(worker.source.key) is worker:
             del self._workers[worker.source.key]
+            totals = self.totals[worker.source.files.name]
+            totals += worker.totals + Counter(num_restarts=worker.num_restarts)
         await worker.stop()
         async with self._changed:
             self._changed.notify_all()

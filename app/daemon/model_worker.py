@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from models.files import ModelFiles
 
 log = logging.getLogger("localllm.daemon")
 
+ENGINE_TOTALS = ("num_steps", "num_preemptions", "num_evictions")
+"""Counts that only grow, of `engine.metrics`."""
 MAX_SHOWN = timedelta(days=36_500)
 """How far in the future "never" is shown."""
 
@@ -67,6 +70,7 @@ class ModelWorker:
         self.last_used_s = time.monotonic()
         self.ready: Ready | None = None
         """Of the latest process."""
+        self._former_totals: Counter[str] = Counter()
         self._load = load
         self._command = command
         self._step_timeout_s = step_timeout_s
@@ -77,6 +81,11 @@ class ModelWorker:
     def process(self) -> WorkerProcess | None:
         """The latest process, which may be loading or dead."""
         return self._process
+
+    @property
+    def totals(self) -> Counter[str]:
+        """What the engines of all its processes have counted so far."""
+        return self._former_totals + _totals(self._process)
 
     @property
     def size_bytes(self) -> int:
@@ -127,6 +136,7 @@ class ModelWorker:
     ) -> WorkerProcess:
         if self._process is not None:
             self.num_restarts += 1
+            self._former_totals += _totals(self._process)
         self.ready = None
         begun_s = time.monotonic()
         process = popen or spawn_worker(self._load, self._command)
@@ -153,6 +163,11 @@ class ModelWorker:
         log.info("loaded %s in %.2f s", name, time.monotonic() - begun_s)
         self.ready = replace(self.ready, load_s=time.monotonic() - begun_s)
         return self._process
+
+
+def _totals(process: WorkerProcess | None) -> Counter[str]:
+    counts = {} if process is None else process.metrics.counts
+    return Counter({name: counts.get(name, 0) for name in ENGINE_TOTALS})
 
 
 def _log_failure(starting: asyncio.Task[WorkerProcess]) -> None:

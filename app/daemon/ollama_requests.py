@@ -1,13 +1,13 @@
 """Bodies of `/api/chat` and `/api/generate`, to what a worker is asked. Pure."""
 
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.daemon.fields import Fields, Json
 from app.daemon.options import check_options, fix_seed, parse_options
+from app.daemon.request_id import new_answer_id
 from app.durations import parse_keep_alive
 from app.protocol import Generate
 from engine.request import Grammar
@@ -228,10 +228,9 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
         logit_bias=request.logit_bias,
     )
     messages = None if not request.messages else complete_messages(request, files)
-    base_id = uuid.uuid4().hex
     return [
         Generate(
-            id=f"{base_id}.{index}",
+            id=new_answer_id(),
             messages=messages,
             tools=request.tools or None,
             must_call=request.must_call,

@@ -7,7 +7,7 @@ from starlette.types import Scope, Send
 
 from app.daemon.answer import Answering
 from app.daemon.encoder import Encoder, Json, Times
-from app.daemon.watched_reply import REQUEST_ID_HEADER, JSONReply, WatchedReply
+from app.daemon.watched_reply import JSONReply, WatchedReply
 from app.protocol import Delta, Done, Progress, RequestEvent, Started
 from models.errors import UserError
 
@@ -26,7 +26,7 @@ class AnswerReply(WatchedReply):
         stream: bool,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(encoder.media_type, answering.request_id)
+        super().__init__(encoder.media_type)
         self._on_end = on_end
         self._answering = answering
         self._encoder = encoder
@@ -49,7 +49,7 @@ class AnswerReply(WatchedReply):
             return error_reply(error, self._encoder)
         body = self._encoder.whole(answering.answers, self._times())
         self._on_end()
-        return JSONReply(body, headers={REQUEST_ID_HEADER: answering.request_id})
+        return JSONReply(body)
 
     async def _send_stream(self, scope: Scope, send: Send) -> None:
         """Everything that has come is one write."""

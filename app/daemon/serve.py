@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from app.client import DaemonClient
 from app.daemon.addresses import is_loopback
+from app.daemon.request_id import current_request_id
 from app.keys import read_keys
 from app.locations import keys_file, library_dir
+from app.logs import start_log
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, UserError
 from models.store import Library
@@ -46,7 +48,7 @@ def serve(
         Busy: the port is taken.
         NotFound: `preload` names no model.
     """
-    _start_log(settings)
+    start_log(settings, request_id=current_request_id)
     host, port = ("127.0.0.1", 0) if private else settings.address
     if not (is_loopback(host) or allow_remote or read_keys(keys_file(settings.home))):
         raise InvalidInput(
@@ -138,12 +140,17 @@ async def _run(
 
     from app.daemon.application import make_application
     from app.daemon.catalog import Catalog
+    from app.daemon.measures import Measures
     from app.daemon.model_pool import ModelPool, make_limits
     from app.daemon.state import State
+    from app.daemon.tracing import make_tracer
 
     host, port = listener.getsockname()[:2]
     pool = ModelPool(make_limits(settings), settings, str(library.root))
-    app = make_application(State(settings, Catalog(library), pool), host=host, preloaded=preloaded)
+    tracer = make_tracer()
+    measures = Measures(tracer, log_prompts=settings.log_prompts)
+    state = State(settings, Catalog(library), pool, measures)
+    app = make_application(state, host=host, preloaded=preloaded)
     config = uvicorn.Config(
         app,
         http="h11",
@@ -151,7 +158,7 @@ async def _run(
         loop="asyncio",
         lifespan="on",
         log_config=None,
-        access_log=settings.debug,
+        access_log=False,
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(min(settings.shutdown_grace_s, 86_400)),
@@ -162,6 +169,8 @@ async def _run(
     else:
         log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     await server.serve(sockets=[listener])
+    if tracer is not None:
+        tracer.close()
 
 
 def _end_with_stdin() -> None:
@@ -175,13 +184,3 @@ def _end_with_stdin() -> None:
             os._exit(0)
 
     asyncio.get_running_loop().add_reader(0, take)
-
-
-def _start_log(settings: Settings) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if settings.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -13,6 +13,7 @@ from app.daemon.answer import Answering, Asked
 from app.daemon.caller import Caller, caller_of
 from app.daemon.catalog import Catalog
 from app.daemon.fields import Json, parse_body
+from app.daemon.measures import Measures
 from app.daemon.model_pool import ModelPool
 from app.daemon.model_worker import ModelSource
 from app.daemon.response_store import ResponseStore
@@ -46,18 +47,15 @@ class State:
     settings: Settings
     catalog: Catalog
     pool: ModelPool
+    measures: Measures = field(default_factory=Measures)
     num_requests: int = 0
     """Being answered or waiting."""
     num_requests_of: Counter[str] = field(default_factory=Counter)
     """The same, by client."""
     responses: ResponseStore = field(default_factory=ResponseStore)
-    counts: dict[str, int] = field(default_factory=dict)
-    """Since the start, for `/metrics`."""
+    num_refused: int = 0
+    """Since the start, for want of a place in the queue."""
     begun_s: float = field(default_factory=time.monotonic)
-
-    def count(self, name: str, amount: int = 1) -> None:
-        """Add to a counter."""
-        self.counts[name] = self.counts.get(name, 0) + amount
 
     @contextmanager
     def admitted(self, client: str) -> Iterator[None]:
@@ -70,12 +68,11 @@ class State:
         if self.num_requests_of[client]:
             limit -= limit // RESERVED_SHARE
         if self.num_requests >= limit:
-            self.count("requests_refused")
+            self.num_refused += 1
             raise Busy(
                 "server busy, please try again.  maximum pending requests exceeded",
                 hint="set LOCALLLM_MAX_QUEUE to allow more",
             )
-        self.count("requests")
         self.num_requests += 1
         self.num_requests_of[client] += 1
         try:
@@ -98,6 +95,7 @@ class State:
             self.pool,
             source,
             [_from(caller, each) for each in asked],
+            self.measures,
             keep_alive_s=keep_alive_s,
             heartbeat_s=self.settings.heartbeat_s,
             timeout_s=caller.timeout_s,

@@ -8,9 +8,6 @@ from starlette.types import Receive, Scope, Send
 
 from app.daemon.encoder import compact
 
-REQUEST_ID_HEADER = "x-request-id"
-"""What `localllm why` takes."""
-
 
 class JSONReply(JSONResponse):
     """One JSON object in UTF-8, typed as Ollama types it."""
@@ -25,9 +22,8 @@ class JSONReply(JSONResponse):
 class WatchedReply(Response):
     """A response made by `answer`, which is cancelled when the client leaves."""
 
-    def __init__(self, media_type: str, request_id: str = "") -> None:
+    def __init__(self, media_type: str) -> None:
         super().__init__(media_type=media_type)
-        self._request_id = request_id
         self._watching: asyncio.Future[None] | None = None
         self._has_begun = False
 
@@ -80,8 +76,6 @@ class WatchedReply(Response):
                 (b"content-type", self.media_type.encode()),
                 (b"cache-control", b"no-cache"),
             ]
-            if self._request_id:
-                headers.append((REQUEST_ID_HEADER.encode(), self._request_id.encode()))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     def _stop_watching(self) -> None:

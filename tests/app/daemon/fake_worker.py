@@ -60,6 +60,12 @@ class Talk:
         return protocol.Done(self.asked.id, "length" if is_cut else "stop", stats, stop)
 
 
+ENGINE = protocol.Metrics(
+    {"num_blocks": 8, "num_free_blocks": 4, "num_cached_blocks": 2, "num_steps": 7}
+)
+"""Two of eight blocks are in use, always."""
+
+
 def emit(*events: object) -> None:
     """Write events in one piece."""
     os.write(1, b"".join(map(protocol.format_line, events)))
@@ -101,14 +107,7 @@ class FakeWorker:
     def take(self, message: object) -> None:
         """One message."""
         if isinstance(message, protocol.Load):
-            note(f"load {os.getpid()}")
-            time.sleep(float(os.environ.get("FAKE_LOAD_S", "0")))
-            if os.environ.get("FAKE_LOAD") == "refuse":
-                emit(protocol.Failed.of(InvalidInput("this cannot be loaded", hint="try another")))
-            elif os.environ.get("FAKE_LOAD") == "die":
-                os._exit(3)
-            else:
-                emit(protocol.Ready(4096, 8192, 1000, 2000, 0.01))
+            self.load()
         elif isinstance(message, protocol.Generate):
             self.begin(message)
         elif isinstance(message, protocol.Embed):
@@ -129,6 +128,17 @@ class FakeWorker:
         elif isinstance(message, protocol.Shutdown):
             note("shutdown")
             sys.exit(0)
+
+    def load(self) -> None:
+        """As slowly as a test wants it, or not at all."""
+        note(f"load {os.getpid()}")
+        time.sleep(float(os.environ.get("FAKE_LOAD_S", "0")))
+        if os.environ.get("FAKE_LOAD") == "refuse":
+            emit(protocol.Failed.of(InvalidInput("this cannot be loaded", hint="try another")))
+        elif os.environ.get("FAKE_LOAD") == "die":
+            os._exit(3)
+        else:
+            emit(protocol.Ready(4096, 8192, 1000, 2000, 0.01))
 
     def embed(self, message: protocol.Embed) -> None:
         """Each text's vector is [its length, 1.0, 0.0]; "never" is never answered."""
@@ -160,7 +170,7 @@ class FakeWorker:
             emit(talk.word())
             talk.due_s += talk.every_s
         else:
-            emit(talk.done())
+            emit(talk.done(), ENGINE)
             del self.talks[request_id]
         if talk.die_at is not None and talk.next == int(talk.die_at):
             os.kill(os.getpid(), 9)
