@@ -55,6 +55,8 @@ class Generate:
     """A longer thought is ended for the model, which then answers."""
     prompt: str = ""
     """Verbatim, when there are no messages."""
+    suffix: str = ""
+    """What comes behind the gap that the answer is to fill; `prompt` is what comes before it."""
     prompt_token_ids: Sequence[int] = ()
     """Verbatim, before `prompt`."""
     sampling: SamplingParams = field(default_factory=SamplingParams)

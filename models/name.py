@@ -190,3 +190,16 @@ def _split_tag(text: str) -> tuple[str, str]:
 
 def _defaults(num_parts: int) -> list[str]:
     return [DEFAULT_HOST, DEFAULT_NAMESPACE][: 3 - num_parts]
+
+
+def full_name(text: str) -> str:
+    """A library name with host, namespace and tag, as Ollama's errors have it; a path as it is.
+
+    >>> full_name("pocket"), full_name("/models/a.gguf")
+    ('registry.ollama.ai/library/pocket:latest', '/models/a.gguf')
+    """
+    try:
+        parsed = ModelName.parse(text)
+    except InvalidInput:
+        return text
+    return f"{parsed.host}/{parsed.namespace}/{parsed.model}:{parsed.tag}"

@@ -13,7 +13,7 @@ from app.protocol import Generate
 from engine.request import Grammar
 from models.errors import InvalidInput
 from models.files import ModelFiles
-from models.name import ModelName
+from models.name import full_name
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -103,15 +103,15 @@ def parse_generate(body: Json) -> TextRequest:
             hint="send raw: true with a prompt that is rendered already, or use /api/chat",
         )
     common = _parse_common(fields)
-    if raw or not prompt:
-        return TextRequest(**common, prompt=prompt, raw=raw, suffix=fields.text("suffix"))
+    suffix = fields.text("suffix")
+    if raw or suffix or not prompt:
+        return TextRequest(**common, prompt=prompt, raw=raw, suffix=suffix)
     messages: list[Json] = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": prompt})
     return TextRequest(
         **common,
         messages=messages,
         prompt_token_ids=context,
-        suffix=fields.text("suffix"),
         has_images=bool(fields.texts("images")),
     )
 
@@ -198,22 +198,11 @@ def check_capabilities(request: TextRequest, name: str, capabilities: Sequence[s
         raise InvalidInput(f'"{request.model}" does not support thinking')
     if request.tools and "tools" not in capabilities:
         raise InvalidInput(f"{full_name(name)} does not support tools")
-    if request.suffix:
-        raise InvalidInput(f"{full_name(name)} does not support insert")
     if request.has_images:
         raise InvalidInput(
             f'"{request.model}" does not support images',
             hint="this server runs text models only",
         )
-
-
-def full_name(name: str) -> str:
-    """A library name with host, namespace and tag, as Ollama's capability errors have it."""
-    try:
-        parsed = ModelName.parse(name)
-    except InvalidInput:
-        return name
-    return f"{parsed.host}/{parsed.namespace}/{parsed.model}:{parsed.tag}"
 
 
 def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
@@ -238,6 +227,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             think=request.think,
             max_thinking_tokens=request.max_thinking_tokens,
             prompt=request.prompt,
+            suffix=request.suffix,
             prompt_token_ids=request.prompt_token_ids,
             sampling=fix_seed(options.sampling, index),
             grammar=request.grammar,

@@ -12,7 +12,9 @@ from engine.text.context import (
     num_first_tokens,
     shift_tokens,
 )
+from engine.text.fill_in_middle import encode_infill
 from models.errors import InvalidInput
+from models.name import full_name
 
 _ANSWER_TOKENS = 128
 """Old turns are dropped until so many tokens are left for an answer whose length is not given."""
@@ -74,6 +76,11 @@ def with_output(
 def _verbatim(model: LoadedModel, asked: Generate, max_context_tokens: int) -> Prompt:
     given = asked.prompt_token_ids
     check_token_ids(given, model.tokenizer.vocab_size)
+    if asked.suffix:
+        infill = encode_infill(model.tokenizer, asked.prompt, asked.suffix)
+        if infill is None:
+            raise InvalidInput(f"{full_name(model.info.name)} does not support insert")
+        return Prompt(tuple(infill), asked.prompt)
     encode = model.tokenizer.encode
     token_ids = [] if given and not asked.prompt else encode(asked.prompt, add_special=not given)
     whole = Prompt((*given, *token_ids), asked.prompt)

@@ -103,6 +103,8 @@ def test_a_broken_config_is_named(tmp_path: Path, text: str) -> None:
 def test_embedding_models_complete_nothing() -> None:
     assert find_capabilities("bert", None, pooled=False) == ("embedding",)
     assert find_capabilities("qwen3", None, pooled=True) == ("embedding",)
+    fills = find_capabilities("qwen2", None, pooled=False, fills_gaps=True)
+    assert fills == ("completion", "insert")
     assert find_capabilities("llama", None, pooled=False) == ("completion",)
 
 

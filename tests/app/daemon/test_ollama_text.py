@@ -134,12 +134,6 @@ def test_an_empty_prompt_loads_and_keep_alive_zero_unloads(daemon, path: str, wa
             "raw mode does not support template, system, or context",
         ),
         (
-            "/api/generate",
-            {"model": "pocket", "prompt": "x", "suffix": "y"},
-            400,
-            "registry.ollama.ai/library/pocket:latest does not support insert",
-        ),
-        (
             "/api/chat",
             say("too long"),
             400,

@@ -442,3 +442,10 @@ def test_a_thought_within_its_length_is_left_alone(chunk: int) -> None:
     assert (thinking(events), content(events)) == ("hm", "Yes, ")
     assert (events[-1].finish_reason, events[-1].stop) == ("stop", "twice")
     assert "".join(map(chr, output_ids(events))) == "hm</think>\n\nYes, twice"
+
+
+def test_a_gap_cannot_be_filled_without_marks_for_it() -> None:
+    asked = Generate("a", prompt="def f(", suffix="): x")
+    expected = "registry.ollama.ai/library/letters:latest does not support insert"
+    with pytest.raises(InvalidInput, match=expected):
+        make(Script()).prepare(asked)

@@ -55,7 +55,7 @@ def test_shift_keeps_the_system_part_and_the_end() -> None:
 
 def test_a_single_message_too_long_shifts_where_dropping_does_not_help() -> None:
     long = [SYSTEM, {"role": "user", "content": "x" * 300}]
-    with pytest.raises(InvalidInput, match="3\\d\\d tokens"):
+    with pytest.raises(InvalidInput, match=r"3\d\d tokens"):
         prompt_of(messages=long)
     prompt = prompt_of(messages=long, shift=True)
     assert len(prompt.token_ids) < LIMIT
