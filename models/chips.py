@@ -5,6 +5,8 @@ technical specifications and announcements, in GB/s of 10^9 bytes; memory is in 
 """
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 
 from models.errors import InvalidInput
@@ -99,3 +101,15 @@ def parse_machine(text: str) -> Machine:
 def _is_called(chip: Chip, name: str) -> bool:
     full = chip.name.lower()
     return name in (full, full.rpartition(" ")[0] if full.endswith("-core") else full)
+
+
+def find_this_machine() -> Machine | None:
+    """The Mac we run on; None on other machines, and on Macs newer than the table."""
+    if sys.platform != "darwin":
+        return None
+    asked = ["sysctl", "-n", "machdep.cpu.brand_string", "hw.memsize"]
+    brand, memory = subprocess.run(asked, capture_output=True, text=True).stdout.split("\n")[:2]
+    try:
+        return parse_machine(f"{brand} {int(memory) >> 30}GB")
+    except (InvalidInput, ValueError):
+        return None

@@ -1,0 +1,96 @@
+"""What is given up where memory is short, in its order, until nothing helps."""
+
+from typing import Any
+
+import pytest
+
+from models.errors import Busy
+from models.memory_plan import (
+    PROCESS_BYTES,
+    STEP_TOKENS,
+    MemoryNeeds,
+    MemoryPlan,
+    expected_tokens_s,
+    make_needs,
+    plan_memory,
+)
+
+GB = 1 << 30
+NEEDS: dict[str, Any] = {
+    "weight_bytes": 4 * GB, "token_bytes": 1 << 17, "small_token_bytes": 1 << 16,
+    "row_bytes": 1 << 20, "context_tokens": 8192, "is_context_asked": True,
+}  # fmt: skip
+
+
+def plan(budget_bytes: int, **changes: Any) -> MemoryPlan:
+    return plan_memory(MemoryNeeds(**(NEEDS | changes)), int(budget_bytes / 0.6) + 1)
+
+
+def needed(step_tokens: int, token_bytes: int = 1 << 17, context_tokens: int = 8192) -> int:
+    return 4 * GB + PROCESS_BYTES + (step_tokens << 20) + context_tokens * token_bytes
+
+
+def test_where_memory_is_plenty_several_contexts_fit() -> None:
+    found = plan(100 * GB)
+    assert (found.step_tokens, found.cache_tokens, found.given_up) == (512, 4 * 8192, ())
+    assert found.total_bytes <= found.budget_bytes
+
+
+def test_one_context_comes_before_a_second_and_needs_no_sacrifice() -> None:
+    found = plan(needed(512))
+    assert (found.step_tokens, found.cache_tokens, found.given_up) == (512, 8192, ())
+
+
+@pytest.mark.parametrize("step_tokens", STEP_TOKENS[1:])
+def test_first_steps_become_smaller(step_tokens: int) -> None:
+    found = plan(needed(step_tokens))
+    assert (found.step_tokens, found.context_tokens) == (step_tokens, 8192)
+    assert found.given_up == (f"steps of {step_tokens} tokens",)
+
+
+def test_then_the_context_unless_it_was_asked_for() -> None:
+    budget = needed(64, context_tokens=4096)
+    found = plan(budget, is_context_asked=False)
+    assert (found.step_tokens, found.context_tokens, found.is_cache_small) == (64, 4096, False)
+    assert found.given_up == ("steps of 64 tokens", "a context of 4,096 tokens")
+
+
+def test_then_keys_and_values_have_eight_bits() -> None:
+    found = plan(needed(512, token_bytes=1 << 16))
+    assert (found.is_cache_small, found.step_tokens, found.context_tokens) == (True, 512, 8192)
+    assert found.given_up == ("8 bits for keys and values",)
+
+
+def test_then_it_is_refused_with_the_numbers() -> None:
+    with pytest.raises(Busy, match=r"4\.29 GB of weights, 0\.54 GB for a context of 8,192"):
+        plan(needed(64, token_bytes=1 << 16) - (1 << 20))
+    with pytest.raises(Busy, match=r"1,024 tokens"):
+        plan(4 * GB, is_context_asked=False)
+
+
+@pytest.mark.parametrize("budget_gb", [4.5, 5, 5.3, 6, 9, 40])
+def test_no_plan_goes_over_its_budget(budget_gb: float) -> None:
+    try:
+        found = plan(int(budget_gb * GB), is_context_asked=False)
+    except Busy:
+        return
+    assert found.total_bytes <= found.budget_bytes
+    assert found.context_tokens <= found.cache_tokens
+
+
+def test_the_needs_follow_from_the_header() -> None:
+    header = {
+        "general.architecture": "llama", "llama.block_count": 16, "llama.vocab_size": 128_256,
+        "llama.attention.head_count": 32, "llama.attention.head_count_kv": 8,
+        "llama.embedding_length": 2048, "llama.feed_forward_length": 8192,
+        "llama.context_length": 4096,
+    }  # fmt: skip
+    needs = make_needs(GB, header, value_bytes=4)
+    assert needs.token_bytes == 16 * 8 * 128 * 2
+    assert 321_434 < needs.row_bytes < 1.15 * 321_434, "as measured"
+    assert (needs.context_tokens, needs.is_context_asked) == (4096, False)
+    assert make_needs(GB, header, context_tokens=100).is_context_asked
+
+
+def test_speed_is_bandwidth_over_bytes() -> None:
+    assert expected_tokens_s(4_000_000_000, 100_000, 10_000, 273e9) == pytest.approx(54.6)
