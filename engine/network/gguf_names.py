@@ -39,10 +39,14 @@ _WHOLE_PARAMETERS = {
 """Tensors that are parameters without a layer around them."""
 
 
+_GATE_UP = "gate_up_proj"
+
+
 def _experts(router: str, experts: str, shared: str = "") -> dict[str, str]:
     """Where the parts of a mixture of experts go."""
     parts = ("gate", "up", "down")
     names = {f"ffn_{part}_exps": f"{experts}.{part}_proj" for part in parts}
+    names["ffn_gate_up_exps"] = f"{experts}.{_GATE_UP}"
     if shared:
         names |= {f"ffn_{part}_shexp": f"{shared}.{part}_proj" for part in parts}
     return names | {"ffn_gate_inp": router}
@@ -109,6 +113,8 @@ class Place:
     """int64 [rows]: row i of the parameter is row `row_order[i]` of the tensor. None: as it is."""
     offset: float = 0.0
     """To be added to every value; only norms have one."""
+    halves: tuple[str, ...] = ()
+    """Where the halves of each matrix's rows go, when `path` is no parameter of the network."""
 
 
 def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
@@ -121,8 +127,14 @@ def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
     return {
         name: find_place(name, architecture, config)
         for name in file.tensors
-        if name not in _NOT_WEIGHTS
+        if name not in _NOT_WEIGHTS and not _is_beyond(name, config["num_hidden_layers"])
     }
+
+
+def _is_beyond(name: str, num_layers: int) -> bool:
+    """Layers that predict further tokens stand behind those of the network."""
+    match = _LAYER_NAME.fullmatch(name)
+    return match is not None and int(match[1]) >= num_layers
 
 
 def find_place(name: str, architecture: str, config: Mapping[str, Any]) -> Place:
@@ -134,7 +146,10 @@ def find_place(name: str, architecture: str, config: Mapping[str, Any]) -> Place
     path = _path(name, architecture)
     is_shifted = architecture in _NORMS_PLUS_ONE and name.endswith("norm.weight")
     order = _row_order(path, config, architecture)
-    return Place(path, order, offset=-1.0 if is_shifted else 0.0)
+    halves: tuple[str, ...] = ()
+    if ".ffn_gate_up_exps." in name:
+        halves = tuple(path.replace(_GATE_UP, part) for part in ("gate_proj", "up_proj"))
+    return Place(path, order, offset=-1.0 if is_shifted else 0.0, halves=halves)
 
 
 def tensor_name(path: str, architecture: str) -> str:

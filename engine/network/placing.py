@@ -18,6 +18,9 @@ from metal_kernels.grouped import MatrixStack
 from metal_kernels.quantized import QuantizedMatrix
 from models.errors import InvalidModelFile
 
+OPTIONAL = (".e_score_correction_bias",)
+"""Ends of parameters that a file may leave out: they start as zeros."""
+
 
 def has_matrices(layer: object) -> bool:
     """Whether the layer's weight is kept as stored: a matrix or a stack of them."""
@@ -108,7 +111,8 @@ def check_complete(network: nn.Module, placed: set[str]) -> None:
     Raises:
         InvalidModelFile: with the first few missing names.
     """
-    missing = sorted(_flat_parameters(network).keys() - placed)
+    unplaced = _flat_parameters(network).keys() - placed
+    missing = sorted(path for path in unplaced if not path.endswith(OPTIONAL))
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InvalidModelFile(f"the file lacks weights: {', '.join(missing[:3])}{more}")

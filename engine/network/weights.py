@@ -104,13 +104,14 @@ def load_gguf_weights(
         network.sanitize({})  # some families tie the head to the embedding only when they see this
     for name, place in places.items():
         tensor = gguf.tensors[name]
-        layer = find_module(network, place.path.rpartition(".")[0])
+        paths = place.halves or (place.path,)
+        layer = find_module(network, paths[0].rpartition(".")[0])
         if place.path.endswith(".weight") and has_matrices(layer):
             _place_stored(network, gguf, name, place)
             formats[tensor.quantization] += tensor.num_parameters
         else:
             small[place.path] = _small_array(gguf, name, place).astype(small_dtype(place.path))
-        placed.add(place.path)
+        placed.update(paths)
     place_arrays(network, small)
     check_complete(network, placed)
     mx.eval(network.parameters())
@@ -128,7 +129,10 @@ def _place_stored(network: nn.Module, gguf: GGUFFile, name: str, place: Place) -
     num_columns = tensor.shape[-1]
     if len(tensor.shape) > 2:
         stacked = blocks.reshape(-1, tensor.shape[-2], blocks.shape[-1])
-        place_stack(network, path, grouped.load_blocks(tensor.quantization, stacked, num_columns))
+        paths = [half.removesuffix(".weight") for half in place.halves] or [path]
+        for part_path, part in zip(paths, np.split(stacked, len(paths), axis=1), strict=True):
+            stack = grouped.load_blocks(tensor.quantization, part, num_columns)
+            place_stack(network, part_path, stack)
     else:
         matrix = quantized.load_blocks(tensor.quantization, blocks, num_columns)
         place_matrix(network, path, matrix)

@@ -20,6 +20,7 @@ def _deepseek2(file: GGUFFile, metadata: Metadata) -> Config:
     model_type = "deepseek_v3" if gating == _SIGMOID else "deepseek_v2"
     config = common_config(file, metadata, model_type)
     config["num_key_value_heads"] = config["num_attention_heads"]
+    config["num_hidden_layers"] -= metadata.integer(".nextn_predict_layers", 0)
     config |= _attention(file, metadata) | _experts(metadata, gating)
     config["rope_scaling"] = _scaling(metadata, config["rope_scaling"])
     return config
