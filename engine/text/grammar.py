@@ -10,6 +10,7 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from numpy.typing import NDArray
 
 from engine.request import Grammar
+from engine.text.json_depth import bound_depth
 from engine.tokenizer import Tokenizer
 from models.errors import InvalidInput
 
@@ -141,7 +142,8 @@ def _compile(grammar: Grammar) -> str:
 
 
 def _compile_schema(schema: Any) -> str:
-    return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
+    text = json.dumps(bound_depth(schema))
+    return LLMatcher.grammar_from_json_schema(text, overrides=_JSON_OPTIONS)  # type: ignore[arg-type]
 
 
 def _refusal(grammar: Grammar, error: str) -> InvalidInput:
