@@ -106,6 +106,10 @@ class DaemonClient:
         """Progress of a download into its library."""
         return self._stream("/api/pull", {"model": model})
 
+    def top(self) -> Json:
+        """What happens at this moment."""
+        return self._call("GET", "/api/top")
+
     def why(self, request_id: str) -> Json:
         """What a request's prompt shares with an earlier one."""
         return self._call("GET", f"/api/why/{quote(request_id, safe='')}")

@@ -1,6 +1,7 @@
 """Writes docs/commands.md from the commands themselves; with `--check` only says if it is stale."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -21,9 +22,19 @@ def make_reference() -> str:
         command = root.get_command(context, name)
         assert command is not None
         if not command.hidden:
-            inner = click.Context(command, info_name=name, parent=context)
-            parts.append(_section(f"localllm {name}", command, inner))
+            parts += _sections(f"localllm {name}", name, command, context)
     return "\n".join(parts)
+
+
+def _sections(
+    title: str, name: str, command: click.Command, parent: click.Context
+) -> Iterator[str]:
+    """A command's help, then that of the commands in it."""
+    context = click.Context(command, info_name=name, parent=parent)
+    yield _section(title, command, context)
+    if isinstance(command, click.Group):
+        for inner, each in command.commands.items():
+            yield from _sections(f"{title} {inner}", inner, each, context)
 
 
 def _section(title: str, command: click.Command, context: click.Context) -> str:

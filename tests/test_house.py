@@ -65,6 +65,7 @@ def test_the_dependencies_are_what_is_imported() -> None:
     used = {owner.lower().replace("_", "-") for name in imported for owner in owners.get(name, [])}
     used |= {"mlx-lm"}  # `engine.network.zoo` imports a family's module by its name.
     used -= {"localllm", "mlx-cpu", "mlx-metal"}
+    used = {name for name in used if not name.startswith("opentelemetry-")}  # extra `tracing`
     assert used == names_of(PROJECT["project"]["dependencies"])
 
 
@@ -105,6 +106,13 @@ def documents() -> list[Path]:
     return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def options_of(command: click.Command, context: click.Context) -> set[str]:
+    """Those of a command, and of the commands in it."""
+    inner = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {opt for p in command.get_params(context) for opt in p.opts + p.secondary_opts}
+    return own.union(*(options_of(each, context) for each in inner))
+
+
 @pytest.mark.parametrize(
     "path", [*documents(), *sources()], ids=lambda path: path.relative_to(ROOT).as_posix()
 )
@@ -116,6 +124,6 @@ def test_commands_that_are_written_down_exist(path: Path) -> None:
     ):
         command = root.get_command(context, name)
         assert command is not None, f"there is no `localllm {name}`"
-        known = {opt for p in command.get_params(context) for opt in p.opts + p.secondary_opts}
+        known = options_of(command, context)
         unknown = set(re.findall(r"(?<=\s)--[a-z-]+", rest)) - known
         assert not unknown, f"`localllm {name}` has no {unknown}"

@@ -39,6 +39,7 @@ COMMANDS = {
     "key": "key",
     "ps": "daemon",
     "stop": "daemon",
+    "top": "top",
     "why": "why",
     "finetune": "finetune",
     "bench": "bench",

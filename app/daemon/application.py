@@ -20,6 +20,7 @@ from app.daemon import (
     responses_routes,
     status_routes,
     token_routes,
+    top_routes,
     why_routes,
 )
 from app.daemon.addresses import is_loopback
@@ -47,6 +48,7 @@ ROUTES = (
     responses_routes,
     status_routes,
     token_routes,
+    top_routes,
     why_routes,
 )
 Preloaded = tuple[ModelSource, subprocess.Popen[bytes]]

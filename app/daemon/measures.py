@@ -69,8 +69,8 @@ class Measures:
         self.models: defaultdict[str, ModelMeasures] = defaultdict(ModelMeasures)
         self.answering: dict[int, Answering] = {}
         """Those that wait or run, by identity; the oldest first."""
-        self._tracer = tracer
-        self._log_prompts = log_prompts
+        self.tracer = tracer
+        self.log_prompts = log_prompts
 
     def begin(self, answering: "Answering") -> None:
         """A client asks."""
@@ -109,8 +109,8 @@ class Measures:
             if isinstance(answer.asked, Generate):
                 if log.isEnabledFor(logging.INFO):
                     self._log(answering, answer, outcome)
-                if self._tracer is not None:
-                    self._tracer.trace(answering, answer, outcome)
+                if self.tracer is not None:
+                    self.tracer.trace(answering, answer, outcome)
 
     def _log(self, answering: "Answering", answer: "Answer", outcome: str) -> None:
         fields: Json = {
@@ -126,7 +126,7 @@ class Measures:
             fields["queue_s"] = round(answer.done.stats.queue_s, 6)
         if answer.moments.first_token_s is not None:
             fields["ttft_s"] = round(answer.moments.first_token_s - answering.begun_s, 6)
-        if self._log_prompts:
+        if self.log_prompts:
             asked = answer.asked
             assert isinstance(asked, Generate)
             fields["prompt"] = asked.prompt if asked.messages is None else list(asked.messages)

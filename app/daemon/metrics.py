@@ -33,7 +33,7 @@ def list_metrics(state: State) -> Iterator[Metric]:
     yield _single("queue_depth", "gauge", "Requests that wait or run.", state.num_requests)
     yield _single("requests_refused_total", "counter", "Requests answered 503.", state.num_refused)
     yield from _list_answers(state.measures.models)
-    yield from _list_engines(_by_model(state.pool.workers))
+    yield from _list_engines(group_by_model(state.pool.workers))
     yield from _list_totals(state)
 
 
@@ -93,7 +93,7 @@ def _list_engines(models: Mapping[str, list[ModelWorker]]) -> Iterator[Metric]:
         ("kv_cache_prefix_blocks", "num_cached_blocks", "Blocks kept for prompts to come."),
         ("kv_cache_waste_ratio", "kv_waste", "Rows of blocks in use that hold no token."),
     ):
-        values: dict[Labels, Value] = {_of(n): _sum(w, field) for n, w in models.items()}
+        values: dict[Labels, Value] = {_of(n): sum_counts(w, field) for n, w in models.items()}
         yield Metric(name, "gauge", text, values)
     use: dict[Labels, Value] = {_of(n): kv_use(w) for n, w in models.items()}
     yield Metric("kv_cache_use_ratio", "gauge", "Blocks of running requests, of all.", use)
@@ -121,19 +121,21 @@ def _list_totals(state: State) -> Iterator[Metric]:
 def kv_use(workers: Iterable[ModelWorker]) -> float:
     """Share of the blocks that running requests hold; cached ones are free for the asking."""
     found = list(workers)
-    num_blocks = _sum(found, "num_blocks")
-    num_idle = _sum(found, "num_free_blocks") + _sum(found, "num_cached_blocks")
+    num_blocks = sum_counts(found, "num_blocks")
+    num_idle = sum_counts(found, "num_free_blocks") + sum_counts(found, "num_cached_blocks")
     return (num_blocks - num_idle) / num_blocks if num_blocks else 0.0
 
 
-def _by_model(workers: Iterable[ModelWorker]) -> dict[str, list[ModelWorker]]:
+def group_by_model(workers: Iterable[ModelWorker]) -> dict[str, list[ModelWorker]]:
+    """Workers by the name of their model: it may be loaded with several adapters or drafts."""
     found: dict[str, list[ModelWorker]] = {}
     for worker in workers:
         found.setdefault(worker.source.files.name, []).append(worker)
     return found
 
 
-def _sum(workers: Iterable[ModelWorker], field: str) -> float:
+def sum_counts(workers: Iterable[ModelWorker], field: str) -> float:
+    """One of `engine.metrics`' figures, of all of them together."""
     return sum(w.process.metrics.counts.get(field, 0) for w in workers if w.process is not None)
 
 

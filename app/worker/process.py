@@ -10,12 +10,12 @@ import queue
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeAlias
 
+from app.logs import start_log
 from app.protocol import (
     Abort,
     Event,
@@ -28,6 +28,7 @@ from app.protocol import (
     format_line,
     parse_line,
 )
+from app.settings import read_settings
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ def main() -> None:
 def _die(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> NoReturn:
-    traceback.print_exception(kind, error, trace)
+    assert error is not None
+    log.critical("a defect ends this worker", exc_info=(kind, error, trace))
     sys.stderr.flush()
     os._exit(1)
 
 
 def _run() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="worker: %(message)s")
+    start_log(read_settings(), "worker")
     events = _take_stdout()
     inbox: Inbox = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()

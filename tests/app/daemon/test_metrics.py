@@ -1,6 +1,7 @@
 """What `/metrics` tells Prometheus, and what stays right when workers come and go."""
 
 import re
+import time
 
 import pytest
 
@@ -28,6 +29,8 @@ def read_samples(daemon) -> dict[str, float]:
 
 def generate(daemon, prompt: str, **more: object) -> None:
     daemon.post("/api/generate", {"model": "pocket", "prompt": prompt, "stream": False, **more})
+    while daemon.state.measures.answering:  # the answer is there before it is counted
+        time.sleep(0.01)
 
 
 def test_answers_are_counted_and_timed_by_model(daemon) -> None:
