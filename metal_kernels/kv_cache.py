@@ -1,15 +1,18 @@
 """The paged key-value pool of one layer and the write into it.
 
 A pool is one array [num_blocks, num_kv_heads, block_size, head_size_k + head_size_v]: each token's
-key and value of one head lie side by side. A slot is block * block_size + offset.
+key and value of one head lie side by side. A slot is block * block_size + offset. A pool of type
+uint8 keeps them as scaled bytes (see `int8_rows`).
 """
 
 import mlx.core as mx
 
 from metal_kernels import reference
 from metal_kernels.backend import backend, cpu
-from metal_kernels.metal import kv_rows, trust
+from metal_kernels.int8_rows import pool_row_size
 from metal_kernels.metal import kv_write as metal_write
+from metal_kernels.metal import trust
+from metal_kernels.metal.kv_rows import INT8, kernel_suffix
 
 
 def make_pool(
@@ -24,8 +27,9 @@ def make_pool(
 
     The CPU kernels take float16 and float32.
     """
-    shape = (num_blocks, num_kv_heads, block_size, head_size_k + head_size_v)
-    if backend() == "cpu":
+    row_size = pool_row_size(head_size_k, head_size_v, dtype)
+    shape = (num_blocks, num_kv_heads, block_size, row_size)
+    if backend() == "cpu" and dtype != INT8:
         return cpu.zero_pool(shape, dtype)
     pool = mx.zeros(shape, dtype)
     mx.eval(pool)
@@ -40,10 +44,10 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
     ops may read the pool before it is evaluated (see `metal.fence`).
     """
     assert k.shape[:2] == v.shape[:2] == (slots.size, pool.shape[1])
-    assert k.shape[-1] + v.shape[-1] == pool.shape[-1]
-    if backend() == "cpu":
+    assert pool_row_size(k.shape[-1], v.shape[-1], pool.dtype) == pool.shape[-1]
+    if backend() == "cpu" and pool.dtype != INT8:
         return cpu.kv_write(pool, slots, k, v)
-    if backend() == "metal" and trust.works("kv_write"):
+    if backend() == "metal" and trust.works(f"kv_write{kernel_suffix(pool)}"):
         return metal_write.kv_write(pool, slots, k, v)
     return reference.kv_write(pool, slots, k, v)
 
@@ -51,7 +55,7 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
 def writes_with_rope(pool: mx.array) -> bool:
     """Whether `rope_kv_write` may be called."""
     works = backend() == "metal" and trust.works("rope_kv_write")
-    return works and pool.dtype != kv_rows.INT8
+    return works and pool.dtype != INT8
 
 
 def rope_kv_write(

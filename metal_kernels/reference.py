@@ -10,6 +10,9 @@ from gguf.quants import dequantize as gguf_dequantize
 if TYPE_CHECKING:
     from metal_kernels.experts import Routing
 
+from metal_kernels.int8_rows import pack_rows, unpack_rows
+from metal_kernels.metal.kv_rows import INT8, value_size
+
 Bytes = np.ndarray[Any, Any]
 
 _VIEWS: dict[str, type[np.generic]] = {"F32": np.float32, "F16": np.float16}
@@ -114,7 +117,10 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
     if not kept.size:
         return pool
     block_size = pool.shape[2]
-    values = mx.concatenate([k, v], axis=-1).astype(pool.dtype)[mx.array(kept)]
+    if pool.dtype == INT8:
+        values = pack_rows(k, v)[mx.array(kept)]
+    else:
+        values = mx.concatenate([k, v], axis=-1).astype(pool.dtype)[mx.array(kept)]
     block, offset = mx.array(rows[kept] // block_size), mx.array(rows[kept] % block_size)
     heads = mx.arange(pool.shape[1])
     pool[block[:, None], heads[None, :], offset[:, None]] = values
@@ -142,13 +148,15 @@ def paged_attention(
             continue
         num_blocks = -(-context // pool.shape[2])
         table = block_tables[i, :num_blocks]
+        blocks = pool[table]
+        if pool.dtype == INT8:
+            blocks = unpack_rows(blocks, q.shape[-1])
         # [blocks, heads, offset, D] -> [heads, tokens, D]
-        cache = pool[table].swapaxes(0, 1).flatten(1, 2)[:, :context].astype(mx.float32)
+        cache = blocks.swapaxes(0, 1).flatten(1, 2)[:, :context].astype(mx.float32)
         key, value = cache[..., : q.shape[-1]], cache[..., q.shape[-1] :]
         outs.append(_attend(rows, key, value, scale, window, sinks, soft_cap))
-    num_value = pool.shape[-1] - q.shape[-1]
     if not outs:
-        return mx.zeros((0, q.shape[1], num_value), q.dtype)
+        return mx.zeros((0, q.shape[1], value_size(pool, q.shape[-1])), q.dtype)
     return mx.concatenate(outs).astype(q.dtype)
 
 

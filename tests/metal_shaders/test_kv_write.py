@@ -6,6 +6,7 @@ import pytest
 
 from metal_kernels import reference
 from metal_kernels.metal import fence
+from metal_kernels.metal.kv_rows import int8_row_bytes
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import paged_attention
 
@@ -39,6 +40,18 @@ def test_kv_write_changes_its_slots_in_place(simulate, dtype, num_tokens):
     assert mx.array_equal(pool, expected)
     num_written = sum(slot >= 0 for slot in slots.tolist())
     assert simulator.launches[-1].traffic["pool"].stored == num_written * 2 * 144 * dtype.size
+
+
+@pytest.mark.parametrize(("key_size", "value_size"), [(64, 64), (80, 80), (192, 128)])
+def test_int8_rows_are_those_of_the_definition_to_the_bit(simulate, key_size, value_size):
+    simulate(seed=1)
+    rng = np.random.default_rng(0)
+    pool = mx.zeros((6, 2, 16, int8_row_bytes(key_size, value_size)), dtype=mx.uint8)
+    k, v = (random(rng, 9, 2, d, dtype=mx.float16) for d in (key_size, value_size))
+    v[3, 1, :32] = 0.0
+    slots = make_slots(rng, 9)
+    expected = reference.kv_write(pool + 0, slots, k, v)
+    assert mx.array_equal(kv_write(pool, slots, k, v), expected)
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
