@@ -89,7 +89,7 @@ def test_what_a_schema_allows_it_still_allows(schema: Any, text: str) -> None:
         ({"type": "array"}, "["),
         (TREE, '{"v":1,"kids":['),
         (CHAIN, '{"v":"x","next":'),
-        (MUTUAL | {"$ref": "#/definitions/a"}, '[{"x":'),
+        ({"definitions": MUTUAL["definitions"], "$ref": "#/definitions/a"}, '[{"x":'),
     ],
 )
 def test_nothing_opens_for_ever(schema: Any, opening: str) -> None:
