@@ -4,7 +4,7 @@ import os
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from app.daemon.fields import Fields
 from app.daemon.ollama_requests import parse_model_field
@@ -17,13 +17,6 @@ OLLAMA_VERSION = "0.32.0"
 """The version of Ollama's API that we speak; clients compare it."""
 
 router = APIRouter()
-
-
-@router.head("/", include_in_schema=False)
-@router.get("/")
-async def root() -> Response:
-    """For clients that ask whether anybody is there."""
-    return PlainTextResponse("Ollama is running")
 
 
 @router.head("/api/version", include_in_schema=False)
