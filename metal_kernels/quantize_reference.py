@@ -5,11 +5,12 @@ which do the same with a block in each lane, come to the same bits. The searches
 llama.cpp's: first guesses around the obvious scale, weighted least squares for each, the best wins.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from metal_kernels.block_packing import PACK, Parts
 
 Array = np.ndarray[Any, Any]
 
@@ -52,18 +53,6 @@ LAYOUTS = {
 }
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Blocks spelled out: codes uint8 [B, columns] counted from the lowest, scales and mins
-    int [B, groups], d and dmin float16 [B]."""
-
-    codes: Array
-    scales: Array
-    mins: Array
-    d: Array
-    dmin: Array
-
-
 def quantize(name: str, values: Array, importance: Array | None) -> Array:
     """Rows float32 [N, K] as blocks uint8 [N, row_bytes]; `importance` float32 [K] weighs columns.
 
@@ -91,7 +80,7 @@ def _quantize_blocks(name: str, layout: Layout, x: Array, importance: Array | No
         importance = np.concatenate([importance, padded]).T.copy()
     with np.errstate(all="ignore"):
         parts = _search(layout, x, _weights(layout, x, importance))
-    return _PACK[name](_first(parts, count))
+    return PACK[name](_first(parts, count))
 
 
 def _first(parts: Parts, count: int) -> Parts:
@@ -215,95 +204,3 @@ def _second_level(values: Array, weights: Array, low: int, high: int) -> tuple[A
     d = half.astype(np.float32)
     codes = _to_code(values * _inverse_or_zero(d), low, high)
     return d * codes, codes, half
-
-
-def _bytes(halves: Array) -> Array:
-    return np.ascontiguousarray(halves)[:, None].view(np.uint8)
-
-
-def _nibbles(codes: Array) -> Array:
-    return (codes[:, :16] & 15) | (codes[:, 16:] << 4)
-
-
-def _fifth_bits(codes: Array) -> Array:
-    return np.packbits(codes >> 4, axis=1, bitorder="little")
-
-
-def _pairs(codes: Array) -> Array:
-    """Two bits of 256 codes, four quarters of 32 in each byte."""
-    four = (codes & 3).reshape(-1, 2, 4, 32)
-    return (four[:, :, 0] | four[:, :, 1] << 2 | four[:, :, 2] << 4 | four[:, :, 3] << 6).reshape(
-        -1, 64
-    )
-
-
-def _one_level(*fields: Callable[[Parts], Array]) -> Callable[[Parts], Array]:
-    return lambda parts: np.concatenate([field(parts) for field in fields], axis=1)
-
-
-def _q2_k(b: Parts) -> Array:
-    scales = (b.scales | b.mins << 4).astype(np.uint8)
-    return np.concatenate([scales, _pairs(b.codes), _bytes(b.d), _bytes(b.dmin)], axis=1)
-
-
-def _q3_k(b: Parts) -> Array:
-    # Bit i of byte j of the mask belongs to column 32 i + j.
-    mask = np.packbits((b.codes >> 2).reshape(-1, 8, 32), axis=1, bitorder="little")[:, 0]
-    scales = (b.scales + 32).astype(np.uint8)
-    low = (scales[:, :8] & 15) | (scales[:, 8:] & 15) << 4
-    top = (scales >> 4).reshape(-1, 4, 4)
-    high = top[:, 0] | top[:, 1] << 2 | top[:, 2] << 4 | top[:, 3] << 6
-    return np.concatenate([mask, _pairs(b.codes), low, high, _bytes(b.d)], axis=1)
-
-
-def _k_scales(b: Parts) -> Array:
-    scales, mins = b.scales.astype(np.uint8), b.mins.astype(np.uint8)
-    first = scales[:, :4] | (scales[:, 4:] >> 4) << 6
-    second = mins[:, :4] | (mins[:, 4:] >> 4) << 6
-    third = (scales[:, 4:] & 15) | (mins[:, 4:] & 15) << 4
-    return np.concatenate([_bytes(b.d), _bytes(b.dmin), first, second, third], axis=1)
-
-
-def _k_nibbles(codes: Array) -> Array:
-    halves = codes.reshape(-1, 4, 2, 32)
-    return ((halves[:, :, 0] & 15) | halves[:, :, 1] << 4).reshape(-1, 128)
-
-
-def _q5_k(b: Parts) -> Array:
-    high = np.packbits((b.codes >> 4).reshape(-1, 8, 32), axis=1, bitorder="little")[:, 0]
-    return np.concatenate([_k_scales(b), high, _k_nibbles(b.codes)], axis=1)
-
-
-def _q6_k(b: Parts) -> Array:
-    c = b.codes.reshape(-1, 2, 4, 32)
-    low = (c[:, :, :2] & 15) | c[:, :, 2:] << 4
-    top = c >> 4
-    high = top[:, :, 0] | top[:, :, 1] << 2 | top[:, :, 2] << 4 | top[:, :, 3] << 6
-    scales = b.scales.astype(np.int8).view(np.uint8)
-    count = len(b.codes)
-    return np.concatenate(
-        [low.reshape(count, 128), high.reshape(count, 64), scales, _bytes(b.d)], axis=1
-    )
-
-
-_PACK: dict[str, Callable[[Parts], Array]] = {
-    "Q4_0": _one_level(lambda b: _bytes(b.d), lambda b: _nibbles(b.codes)),
-    "Q4_1": _one_level(
-        lambda b: _bytes(b.d), lambda b: _bytes(b.dmin), lambda b: _nibbles(b.codes)
-    ),
-    "Q5_0": _one_level(
-        lambda b: _bytes(b.d), lambda b: _fifth_bits(b.codes), lambda b: _nibbles(b.codes)
-    ),
-    "Q5_1": _one_level(
-        lambda b: _bytes(b.d),
-        lambda b: _bytes(b.dmin),
-        lambda b: _fifth_bits(b.codes),
-        lambda b: _nibbles(b.codes),
-    ),
-    "Q8_0": _one_level(lambda b: _bytes(b.d), lambda b: b.codes - np.uint8(127)),
-    "Q2_K": _q2_k,
-    "Q3_K": _q3_k,
-    "Q4_K": lambda b: np.concatenate([_k_scales(b), _k_nibbles(b.codes)], axis=1),
-    "Q5_K": _q5_k,
-    "Q6_K": _q6_k,
-}

@@ -12,6 +12,7 @@ import click
 from app.cli.output import print_json
 from app.cli.pull import progress_display
 from app.sizes import format_bytes
+from models.bundled import BUNDLED_NAME
 from models.errors import InvalidInput
 from models.name import ModelName
 
@@ -63,6 +64,8 @@ def find_destination(
         check_target(path, overwrite=force)
         return Destination(None, path)
     name = ModelName.parse(output) if output is not None else _default_name(files, tag)
+    if name.matches(BUNDLED_NAME):
+        raise InvalidInput(f"'{name.short}' is the bundled model", hint="Choose another name.")
     if library.find(name) is not None and not force:
         raise InvalidInput(
             f"'{name.short}' is a model of the library already",

@@ -215,8 +215,7 @@ def _gemma3(config: Config) -> Values:
 
 
 def _phi3(config: Config) -> Values:
-    window = config.get("sliding_window")
-    return {"attention.sliding_window": int(window)} if window else {}
+    return {"attention.sliding_window": int(config.get("sliding_window") or 0)}
 
 
 def _granite(config: Config) -> Values:

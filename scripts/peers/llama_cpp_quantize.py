@@ -62,11 +62,9 @@ def perplexity(asked: argparse.Namespace) -> dict[str, float]:
         window = tokens[start : start + asked.window]
         model.reset()
         model.eval(window)
-        logits = np.array(model.scores[: asked.window], np.float64)
-        logits -= logits.max(-1, keepdims=True)
-        logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-        half = range(asked.window // 2, asked.window)
-        losses += [-logprobs[place - 1, window[place]] for place in half]
+        for place in range(asked.window // 2, asked.window):
+            row = model.scores[place - 1].astype(np.float64)
+            losses.append(float(np.logaddexp.reduce(row) - row[window[place]]))
     return {"perplexity": math.exp(math.fsum(losses) / len(losses)), "num_tokens": len(losses)}
 
 
