@@ -26,8 +26,12 @@ class CompletionEncoder:
         include_usage: bool,
         echoes: Sequence[str] = (),
         only_prompt: bool = False,
+        num_best: int | None = None,
+        shows_logprobs: bool = True,
     ) -> None:
         self._only_prompt = only_prompt
+        self._num_best = num_best
+        self._shows_logprobs = shows_logprobs
         self._model = model
         self._index = {request_id: index for index, request_id in enumerate(request_ids)}
         self._include_usage = include_usage
@@ -72,8 +76,8 @@ class CompletionEncoder:
     def whole(self, answers: Mapping[str, Answer], times: Times) -> Json:
         """A `text_completion`."""
         del times
-        choices = []
-        for request_id, answer in answers.items():
+        choices: list[Json] = []
+        for request_id, answer in self._shown(answers):
             assert answer.done is not None
             text = self._echo(request_id, answer)
             logprobs: Sequence[Json] = answer.logprobs
@@ -84,8 +88,21 @@ class CompletionEncoder:
             if not self._only_prompt:
                 text += "".join(answer.content)
             reason = finish_reason(answer.done, has_calls=False)
-            choices.append(self._choice(request_id, text, reason, logprobs))
+            choice = self._choice(
+                request_id, text, reason, logprobs if self._shows_logprobs else ()
+            )
+            choices.append(choice | {"index": len(choices)})
         return self._head() | {"choices": choices, "usage": usage(answers)}
+
+    def _shown(self, answers: Mapping[str, Answer]) -> list[tuple[str, Answer]]:
+        """All answers, or the likeliest of each prompt by the mean of its log-probabilities."""
+        if self._num_best is None:
+            return list(answers.items())
+        by_prompt: dict[str, list[tuple[str, Answer]]] = {}
+        for request_id, answer in answers.items():
+            by_prompt.setdefault(request_id.partition(".")[0], []).append((request_id, answer))
+        ranked = (sorted(each, key=_likelihood, reverse=True) for each in by_prompt.values())
+        return [shown for each in ranked for shown in each[: self._num_best]]
 
     def error_body(self, error: UserError) -> Json:
         """`{"error": {…}}`."""
@@ -145,3 +162,8 @@ class CompletionEncoder:
             ],
             "text_offset": offsets,
         }
+
+
+def _likelihood(answered: tuple[str, Answer]) -> float:
+    logprobs = [float(each["logprob"]) for each in answered[1].logprobs]
+    return sum(logprobs) / len(logprobs) if logprobs else 0.0

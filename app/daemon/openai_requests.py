@@ -34,6 +34,9 @@ class OpenAIRequest:
     """Each text is put behind its prompt."""
     only_prompt: bool = False
     """`max_tokens` is 0: nothing but the prompt is shown."""
+    num_best: int | None = None
+    """So many of each prompt's choices are shown, the likeliest; None: all."""
+    shows_logprobs: bool = True
 
     @property
     def first(self) -> TextRequest:
@@ -74,13 +77,37 @@ def parse_completion(body: Json) -> OpenAIRequest:
     if only_prompt:
         common["options"]["num_predict"] = 1
     text = TextRequest(**common, raw=True, suffix=fields.text("suffix"), num_logprobs=num_logprobs)
+    num_best, num_choices = _parse_best_of(fields, text.num_choices)
+    if num_best is not None:
+        text = replace(text, num_choices=num_choices, num_logprobs=num_logprobs or 0)
     prompts = _parse_prompts(body.get("prompt", ""))
     texts = [replace(text, **prompt) for prompt in prompts]
     if echo:
         needs_reading = num_logprobs is not None or any(each.prompt_token_ids for each in texts)
         num_prompt_logprobs = (num_logprobs or 0) if needs_reading else None
         texts = [replace(each, num_prompt_logprobs=num_prompt_logprobs) for each in texts]
-    return OpenAIRequest(texts, _include_usage(fields), echo, only_prompt)
+    return OpenAIRequest(
+        texts,
+        _include_usage(fields),
+        echo,
+        only_prompt,
+        num_best,
+        shows_logprobs=num_logprobs is not None,
+    )
+
+
+def _parse_best_of(fields: Fields, num_choices: int) -> tuple[int | None, int]:
+    """How many choices are shown where not all are, and how many are made."""
+    best_of = fields.integer("best_of")
+    if best_of is None or best_of == num_choices:
+        return None, num_choices
+    if not num_choices <= best_of <= MAX_CHOICES:
+        raise InvalidInput(
+            f"best_of must be between n, which is {num_choices}, and {MAX_CHOICES}, not {best_of}"
+        )
+    if fields.flag("stream", default=False):
+        raise InvalidInput("best_of greater than n cannot be streamed")
+    return num_choices, best_of
 
 
 def parse_messages(items: Sequence[Fields]) -> list[Json]:

@@ -77,6 +77,8 @@ def _answer(request: Request, asked: OpenAIRequest, *, is_chat: bool) -> Respons
             include_usage=asked.include_usage,
             echoes=echoes,
             only_prompt=asked.only_prompt,
+            num_best=asked.num_best,
+            shows_logprobs=asked.shows_logprobs,
         )
     answering = state.answering(state.caller_of(request), source, generates, first.keep_alive_s)
     return AnswerReply(answering, encoder, stream=first.stream)
