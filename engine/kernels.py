@@ -71,6 +71,8 @@ def check_metal_kernels(
     )
     tuning.load(tuning_file(results_path), self_check.fingerprint())
     try:
+        if not self_check.is_checked(needs, results_path):
+            log.info("Metal kernels are compiled and checked, once on this machine")
         results = self_check.ensure_checked(needs, results_path)
     except ValueError as error:
         raise InvalidInput(str(error), hint=f"correct or unset {tuning.VARIABLE}") from None

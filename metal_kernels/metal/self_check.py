@@ -36,7 +36,7 @@ def ensure_checked(needs: Needs, results_path: Path) -> list[CheckResult]:
 
     Call it before weights are loaded: a format whose kernels fail is then kept another way.
     """
-    key = f"{fingerprint()} {needs.describe()} {' '.join(map(str, tuning.current()))}"
+    key = _key(needs)
     known = _read_results(results_path)
     if key in known:
         results = [CheckResult(*entry) for entry in known[key]]
@@ -51,6 +51,15 @@ def ensure_checked(needs: Needs, results_path: Path) -> list[CheckResult]:
     partial_path.replace(results_path)
     journal.end()
     return results
+
+
+def is_checked(needs: Needs, results_path: Path) -> bool:
+    """Whether `ensure_checked` would find its results in the file."""
+    return _key(needs) in _read_results(results_path)
+
+
+def _key(needs: Needs) -> str:
+    return " ".join([fingerprint(), needs.describe(), *map(str, tuning.current())])
 
 
 def _read_results(path: Path) -> dict[str, list[list[Any]]]:

@@ -63,7 +63,9 @@ def test_a_failed_check_is_logged_and_remembered_by_the_process(tmp_path, monkey
         return results
 
     monkeypatch.setattr(self_check, "ensure_checked", fail)
+    caplog.set_level("INFO")
     kernels.check_metal_kernels(CONFIG, {}, tmp_path / "kernels.json")
+    assert "compiled and checked, once on this machine" in caplog.text
     assert "kv_write (1 tokens) is not used: relative error 2" in caplog.text
     assert kernels.replaced_kernels() == ["kv_write: 1 tokens: relative error 2"]
 

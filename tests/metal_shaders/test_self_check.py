@@ -80,7 +80,9 @@ def test_results_are_kept_until_the_machine_or_the_shaders_change(simulate, monk
     needs = NEEDS._replace(products=frozenset())
     path = tmp_path / "state" / "kernels.json"
     simulator = simulate(edit=lambda text: text.replace("P(float(", "P(2.0f * float("))
+    assert not self_check.is_checked(needs, path)
     first = self_check.ensure_checked(needs, path)
+    assert self_check.is_checked(needs, path)
     assert {r.kernel for r in first if r.reason} == {"kv_write", "rope_kv_write"}
     num_launches = len(simulator.launches)
     monkeypatch.setattr(trust, "_broken", {})
