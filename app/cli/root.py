@@ -36,6 +36,7 @@ COMMANDS = {
     "df": "storage",
     "dedupe": "storage",
     "serve": "serve",
+    "service": "service",
     "key": "key",
     "ps": "daemon",
     "stop": "daemon",
