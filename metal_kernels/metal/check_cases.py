@@ -5,21 +5,24 @@ The definitions are computed on the CPU, so that a GPU is not compared with itse
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
 from metal_kernels import reference
-from metal_kernels.metal import fence, grouped_matmul, quantized_matmul
-from metal_kernels.metal.block_formats import FORMATS, random_blocks
-from metal_kernels.metal.kv_write import kv_write, rope_kv_write
-from metal_kernels.metal.paged_attention import (
-    MAX_KERNEL_ROWS,
-    choose_shape,
-    paged_attention,
+from metal_kernels.metal import fence, grouped_matmul, quantized_matmul, trust
+from metal_kernels.metal.attention_kernels import (
+    NEVER,
+    attention_kernel,
+    least_matrix_rows,
+    matrix_kernel,
     takes_head_sizes,
 )
+from metal_kernels.metal.block_formats import FORMATS, random_blocks
+from metal_kernels.metal.kv_write import kv_write, rope_kv_write
+from metal_kernels.metal.paged_attention import MAX_KERNEL_ROWS, choose_shape, paged_attention
 from metal_kernels.metal.quantized_matmul import StoredBlocks
 
 
@@ -212,21 +215,31 @@ def _attention_checks(needs: Needs) -> Iterator[Check]:
             )
         return paged_attention(q, pool, **places), expected
 
+    def attend_without_matrices(context: int, num_rows: int) -> tuple[mx.array, mx.array]:
+        with trust.avoiding(matrix_kernel("").name):
+            return attend(context, num_rows)
+
     fence.record(mx.zeros((8,)))
+    contexts = (7 * needs.block_size, 8 * needs.block_size, 1300)
     if takes_head_sizes(needs.head_size, needs.value_size):
-        for num_rows in _rows_of_every_shape(needs):
-            for context in (7 * needs.block_size, 8 * needs.block_size, 1300):
-                variant = f"{num_rows} rows, {context} tokens"
-                yield "paged_attention", variant, partial(attend, context, num_rows)
+        matrix_rows = least_matrix_rows(needs.head_size, needs.value_size, "")
+        for num_rows, context in product(_rows_of_every_shape(needs, NEVER), contexts):
+            variant = f"{num_rows} rows, {context} tokens"
+            check = partial(attend_without_matrices, context, num_rows)
+            yield attention_kernel("").name, variant, check
+        for num_rows, context in product(_rows_of_every_shape(needs, matrix_rows), contexts):
+            variant = f"{num_rows} rows, {context} tokens"
+            if num_rows * (needs.num_heads // needs.num_kv_heads) >= matrix_rows:
+                yield matrix_kernel("").name, variant, partial(attend, context, num_rows)
     rows = MAX_KERNEL_ROWS + 4
     yield "gather_kv", f"{rows} rows", partial(attend, 200, rows)
 
 
-def _rows_of_every_shape(needs: Needs) -> list[int]:
+def _rows_of_every_shape(needs: Needs, matrix_rows: int) -> list[int]:
     """Rows of a sequence, few but such that the kernel takes each of its shapes."""
     group = needs.num_heads // needs.num_kv_heads
     shapes = {
-        choose_shape(num_rows * group, needs.head_size): num_rows
+        choose_shape(num_rows * group, needs.head_size, matrix_rows): num_rows
         for num_rows in range(MAX_KERNEL_ROWS, 0, -1)
     }
     return sorted(shapes.values())

@@ -13,12 +13,18 @@ import mlx.core as mx
 import numpy as np
 
 from metal_kernels.metal import fence, kv_rows, trust, tuning
+from metal_kernels.metal.attention_kernels import (
+    NEVER,
+    attention_kernel,
+    least_matrix_rows,
+    matrix_dtype,
+    matrix_kernel,
+    merge_kernel,
+    takes_head_sizes,
+)
 from metal_kernels.metal.dense_attention import dense_attention
 from metal_kernels.metal.gather_kv import gather_kv
-from metal_kernels.metal.kernel import Kernel, parameters
-
-MAX_HEAD_SIZE = 256
-"""Above it a row's share of a head no longer fits the registers."""
+from metal_kernels.metal.kernel import parameters
 
 MAX_KERNEL_ROWS = 17
 """Query tokens per sequence up to which K and V are read in place: a token and 16 drafts."""
@@ -51,6 +57,7 @@ class Shape(NamedTuple):
     rows: int
     tiles: int
     stripes: int
+    uses_matrices: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +88,9 @@ def paged_attention(
     starts = cast(list[int], query_starts.tolist())
     contexts = cast(list[int], context_lens.tolist())
     width = block_tables.shape[1]
-    fits = takes_head_sizes(q.shape[-1], kv_rows.value_size(pool, q.shape[-1]))
-    kernel = attention_kernel(kv_rows.kernel_suffix(pool))
+    value_size, suffix = kv_rows.value_size(pool, q.shape[-1]), kv_rows.kernel_suffix(pool)
+    fits = takes_head_sizes(q.shape[-1], value_size)
+    kernel = attention_kernel(suffix)
     most_rows = MAX_KERNEL_ROWS if fits and trust.works(kernel.name) else 0
     results = []
     for first, last in split_runs(starts, most_rows):
@@ -103,14 +111,10 @@ def paged_attention(
             window=window or NO_WINDOW,
             most_threadgroups=tuning.current().attention_threadgroups,
             element_bytes=pool.itemsize,
+            matrix_rows=least_matrix_rows(q.shape[-1], value_size, suffix),
         )
         results.append(_launch(rows, pool, block_tables, plan, scale, window, sinks, soft_cap))
     return results[0] if len(results) == 1 else mx.concatenate(results)
-
-
-def takes_head_sizes(key_size: int, value_size: int) -> bool:
-    """Whether the kernel can be compiled for these; four lanes share a key, four values a load."""
-    return key_size % 16 == 0 and value_size % 4 == 0 and max(key_size, value_size) <= MAX_HEAD_SIZE
 
 
 def split_runs(starts: Sequence[int], most_rows: int) -> list[tuple[int, int]]:
@@ -131,13 +135,13 @@ def split_runs(starts: Sequence[int], most_rows: int) -> list[tuple[int, int]]:
     return runs
 
 
-def choose_shape(num_rows: int, head_size: int) -> Shape:
+def choose_shape(num_rows: int, head_size: int, matrix_rows: int = NEVER) -> Shape:
     """For the rows of one sequence and kv head. Wide heads fill the registers with fewer rows."""
+    uses_matrices = num_rows >= matrix_rows
     most = 8 if head_size <= 128 else 4
-    rows = min(most, 1 << (num_rows - 1).bit_length())
-    if num_rows <= rows:
-        return Shape(rows, 1, 4)
-    return Shape(rows, 2, 4) if num_rows <= 2 * rows else Shape(rows, 4, 2)
+    rows = 8 if uses_matrices else min(most, 1 << (num_rows - 1).bit_length())
+    tiles, stripes = (1, 4) if num_rows <= rows else (2, 4) if num_rows <= 2 * rows else (4, 2)
+    return Shape(rows, tiles, stripes, uses_matrices)
 
 
 @lru_cache(maxsize=16)
@@ -152,10 +156,11 @@ def make_plan(
     window: int,
     most_threadgroups: int,
     element_bytes: int,
+    matrix_rows: int,
 ) -> Plan:
     """Tiles and splits for sequences of `contexts` tokens, the last `query_lens` of them asking."""
     group = num_heads // num_kv_heads
-    shape = choose_shape(max(query_lens) * group, head_size)
+    shape = choose_shape(max(query_lens) * group, head_size, matrix_rows)
     capacity = shape.rows * shape.tiles
     # Heads of one token stay together where they fit, so that all its rows have the same splits.
     step = capacity // group * group or capacity
@@ -203,7 +208,8 @@ def _launch(
     is_split = plan.num_splits > 1
     sink_logits = _no_sinks(num_heads) if sinks is None else sinks.astype(mx.float32)
     partial_shape = (num_tokens, num_heads, plan.num_splits)
-    out, log_sums = attention_kernel(kv_rows.kernel_suffix(pool))(
+    kernel = matrix_kernel if plan.shape.uses_matrices else attention_kernel
+    out, log_sums = kernel(kv_rows.kernel_suffix(pool))(
         [
             q,
             pool,
@@ -223,7 +229,7 @@ def _launch(
             ("D", head_size),
             ("DV", value_size),
             ("BS", block_size),
-            ("R", plan.shape.rows),
+            ("F", matrix_dtype(q, pool)) if plan.shape.uses_matrices else ("R", plan.shape.rows),
             ("TILES", plan.shape.tiles),
             ("STRIPES", plan.shape.stripes),
             ("SPLIT", is_split),
@@ -259,25 +265,3 @@ def _launch(
 @cache
 def _no_sinks(num_heads: int) -> mx.array:
     return mx.full((num_heads,), -mx.inf, dtype=mx.float32)
-
-
-@cache
-def attention_kernel(suffix: str) -> Kernel:
-    return Kernel(
-        name=f"paged_attention{suffix}",
-        body="paged_attention",
-        inputs=("q", "pool", "block_tables", "tiles", "sinks", "fence", "sizes", "factors"),
-        outputs=("out", "log_sums"),
-        headers=("unroll", kv_rows.row_header(suffix)),
-    )
-
-
-@cache
-def merge_kernel() -> Kernel:
-    return Kernel(
-        name="paged_attention_merge",
-        body="paged_attention_merge",
-        inputs=("partial", "log_sums", "live_splits", "sinks", "sizes"),
-        outputs=("out",),
-        headers=("unroll",),
-    )

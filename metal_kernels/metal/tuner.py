@@ -113,11 +113,13 @@ def _stages(load: Workload) -> Iterator[list[Candidate]]:
     yield [
         Candidate({"small_max_rows": most}, multiply([8, 16, 24, 32])) for most in (8, 16, 24, 32)
     ]
-    attend = _attend(load)
+    attend = _attend(load, [1])
     yield [
         Candidate({"attention_threadgroups": most}, attend)
         for most in tuning.CHOICES["attention_threadgroups"]
     ]
+    attend = _attend(load, [1, 2, 4])
+    yield [Candidate({"attention_matrix_rows": least}, attend) for least in (1, 5, 9, 1000)]
 
 
 def _blocks(quantization: str, load: Workload) -> np.ndarray[Any, Any]:
@@ -146,14 +148,17 @@ def _all(parts: Sequence[Launch]) -> list[mx.array]:
     return [array for part in parts for array in part()]
 
 
-def _attend(load: Workload) -> Launch:
-    """One row of a sequence over two contexts, the long one and a quarter of it."""
+def _attend(load: Workload, row_counts: Sequence[int]) -> Launch:
+    """So many rows of a sequence over two contexts, the long one and a quarter of it."""
     num_blocks = -(-load.context // 16)
     shape = (num_blocks, load.num_kv_heads, 16, 2 * load.head_size)
     pool = mx.zeros(shape, dtype=mx.float16)
-    q = mx.ones((1, load.num_heads, load.head_size), dtype=mx.float16)
+    queries = [
+        mx.ones((num_rows, load.num_heads, load.head_size), dtype=mx.float16)
+        for num_rows in row_counts
+    ]
     table = mx.arange(num_blocks, dtype=mx.int32)[None]
-    mx.eval(pool, q, table)
+    mx.eval(pool, queries, table)
 
     def launch() -> list[mx.array]:
         return [
@@ -161,11 +166,11 @@ def _attend(load: Workload) -> Launch:
                 q,
                 pool,
                 block_tables=table,
-                query_starts=mx.array([0, 1]),
+                query_starts=mx.array([0, q.shape[0]]),
                 context_lens=mx.array([context]),
                 scale=0.1,
             )
-            for context in (load.context, load.context // 4)
+            for q, context in product(queries, (load.context, load.context // 4))
         ]
 
     return launch

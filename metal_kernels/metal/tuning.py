@@ -32,6 +32,8 @@ class Tuning(NamedTuple):
     """Rows of the weights from which a threadgroup makes 32 outputs, not 16."""
     attention_threadgroups: int = 128
     """Splits of the keys stop when this many threadgroups run; eight fill a core."""
+    attention_matrix_rows: int = 5
+    """Rows that share a kv head from which attention goes by 8x8 matrices; 1000 for never."""
 
 
 CHOICES = {
@@ -42,6 +44,7 @@ CHOICES = {
     "small_simdgroups": (1, 2, 4, 8),
     "small_wide_outputs": (1024, 2048, 4096, 8192, 16384),
     "attention_threadgroups": (32, 64, 128, 256, 320, 512, 640, 1024),
+    "attention_matrix_rows": (1, 2, 3, 5, 9, 1000),
 }
 """The values that are accepted, and among which the tuner chooses."""
 

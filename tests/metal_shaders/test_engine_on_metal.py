@@ -195,4 +195,4 @@ def test_pocket_says_the_same(request):
     expected = answer()
     simulator = request.getfixturevalue("on_metal")
     assert answer() == expected
-    assert any(launch.kernel == "paged_attention" for launch in simulator.launches)
+    assert any(launch.kernel.startswith("paged_attention") for launch in simulator.launches)

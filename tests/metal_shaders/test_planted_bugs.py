@@ -55,7 +55,10 @@ def attend_int8(simulator):
     int8_cache.test_decode_and_prefill_over_an_int8_pool(lambda **_: simulator, 80, 80)
 
 
-attend = partial(attention.check, attention.Case([70, 300], [1, 3], has_sinks=True))
+attend = partial(
+    attention.check, attention.Case([70, 300], [1, 3], head_size=80, value_size=80, has_sinks=True)
+)
+attend_by_matrices = partial(attention.check, attention.Case([70, 300], [1, 3], has_sinks=True))
 attend_split = partial(
     attention.check, attention.Case([1100], [1], head_size=80, value_size=80, seed=1)
 )
@@ -73,6 +76,21 @@ BUGS: dict[str, tuple[Callable[..., Any], str, str, int]] = {
     "block of the next key": (attend, "my_key / BS", "(my_key + 1) / BS", 1),
     "last key": (attend, "min(chunk + int(lane), end - 1)", "chunk + int(lane)", 1),
     "causal mask": (attend, "key > positions[r]", "key > positions[r] + 1", 1),
+    "barrier before the merge, 8x8": (attend_by_matrices, BARRIER, "", 1),
+    "barrier after the merge, 8x8": (attend_by_matrices, BARRIER, "", 2),
+    "dimensions of a key, 8x8": (attend_by_matrices, "row_at * 4)", "row_at * 4 + 4)", 1),
+    "second key of a lane, 8x8": (attend_by_matrices, "column_at + 1));", "column_at));", 1),
+    "key of a value, 8x8": (attend_by_matrices, "ushort(t * 8 + row_at)", "ushort(row_at)", 1),
+    "lanes of a row, 8x8": (attend_by_matrices, "ushort(8)", "ushort(4)", 1),
+    "lanes of a total, 8x8": (attend_by_matrices, "ushort(8)", "ushort(4)", 2),
+    "last key, 8x8": (
+        attend_by_matrices,
+        "min(chunk + int(lane), end - 1)",
+        "chunk + int(lane)",
+        1,
+    ),
+    "causal mask, 8x8": (attend_by_matrices, "key > position ", "key > position + 1 ", 1),
+    "rows that are not, 8x8": (attend_by_matrices, " || my_row >= num_rows", "", 1),
     "start of a split": (attend_split, "int(split) * split_tokens", "int(split) * 256", 1),
     "sums left out of the merge": (attend_split, "s < num_splits", "s < num_splits - 1", 2),
     "columns of the merge": (attend_split, "if (column < DV) out", "out", 1),

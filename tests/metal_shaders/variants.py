@@ -115,6 +115,7 @@ def operations() -> dict[str, Operation]:
     made["prefill"] = _attend(40, 200)
     made["int8 write"] = _int8_write()
     made["int8 decode"] = _attend(1, 200, int8=True)
+    made["int8 verify"] = _attend(5, 600, int8=True)
     made["int8 prefill"] = _attend(40, 200, int8=True)
     return made
 

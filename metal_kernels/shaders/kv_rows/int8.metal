@@ -24,3 +24,12 @@ template <int WIDTH, typename P, int D, int DV>
 METAL_FUNC vec<float, WIDTH> load_value(const device uchar* pool, uint slot, int part) {
   return load_int8<WIDTH, D, DV>(pool, slot, D + part * WIDTH);
 }
+
+// Four neighbouring elements of the row, key and value counted as one.
+template <typename F, typename P, int D, int DV>
+METAL_FUNC vec<F, 4> load_columns(const device uchar* pool, uint slot, int column) {
+  const vec<float, 4> stored = load_int8<4, D, DV>(pool, slot, column);
+  vec<F, 4> values;
+  UNROLL for (int i = 0; i < 4; ++i) values[i] = F(stored[i]);
+  return values;
+}

@@ -14,3 +14,12 @@ METAL_FUNC vec<float, WIDTH> load_value(const device P* pool, uint slot, int par
   UNROLL for (int i = 0; i < WIDTH; ++i) value[i] = float(stored[i]);
   return value;
 }
+
+// Four neighbouring elements of the row, key and value counted as one.
+template <typename F, typename P, int D, int DV>
+METAL_FUNC vec<F, 4> load_columns(const device P* pool, uint slot, int column) {
+  const vec<P, 4> stored = *(const device vec<P, 4>*)(pool + ulong(slot) * (D + DV) + column);
+  vec<F, 4> values;
+  UNROLL for (int i = 0; i < 4; ++i) values[i] = F(stored[i]);
+  return values;
+}
