@@ -11,7 +11,8 @@ from engine.sequence import Sequence
 class BlockTables:
     """Keeps every sequence's `block_table` in step with `BlockPool` and `PrefixCache`.
 
-    What must happen to the memory before the next step is gathered until `take_transfers`.
+    What must happen to the memory before the next step is gathered until `take_transfers`. Where
+    sequences keep state that cannot be shared (`is_sharing`), blocks only count what is used.
     """
 
     def __init__(
@@ -19,10 +20,13 @@ class BlockTables:
         pool: BlockPool,
         cache: PrefixCache,
         read_saved: Callable[[str], bytes | None],
+        *,
+        is_sharing: bool = True,
     ) -> None:
         self._pool = pool
         self._cache = cache
         self._read_saved = read_saved
+        self._is_sharing = is_sharing
         self._copies: list[tuple[int, int]] = []
         self._restores: list[tuple[int, bytes]] = []
 
@@ -66,14 +70,14 @@ class BlockTables:
         sequence.block_table = list(shared)
         sequence.cache_node, sequence.num_cache_nodes = match.node, len(shared)
         sequence.num_computed_tokens = len(shared) * self._pool.block_size
-        if not sequence.is_scoring and not self._restore(sequence):
+        if not self._is_computed_whole(sequence) and not self._restore(sequence):
             self._copy_partial(sequence, self._longest_partial(sequence, match, others))
         return True
 
     def is_being_computed(self, sequence: Sequence, others: Iterable[Sequence]) -> bool:
         """Whether one of `others` in prefill is about to make more of the prefix known."""
         others = [other for other in others if other.num_uncomputed_tokens > 1]
-        if not others or sequence.is_scoring:
+        if not others or self._is_computed_whole(sequence):
             return False
         match, size = self._match(sequence), self._pool.block_size
         first = len(match.block_ids) * size
@@ -86,7 +90,12 @@ class BlockTables:
         )
 
     def _match(self, sequence: Sequence) -> PrefixMatch:
-        return self._cache.match(() if sequence.is_scoring else sequence.token_ids[:-1])
+        whole = self._is_computed_whole(sequence)
+        return self._cache.match(() if whole else sequence.token_ids[:-1])
+
+    def _is_computed_whole(self, sequence: Sequence) -> bool:
+        """Whether nothing of it may come from the cache."""
+        return sequence.is_scoring or not self._is_sharing
 
     def _longest_partial(
         self, sequence: Sequence, match: PrefixMatch, others: Iterable[Sequence]
@@ -104,6 +113,8 @@ class BlockTables:
 
     def share_full_blocks(self, sequence: Sequence) -> None:
         """Make newly filled blocks known; where another sequence was first, use its block."""
+        if not self._is_sharing:
+            return
         size = self._pool.block_size
         for i in range(sequence.num_cache_nodes, sequence.num_computed_tokens // size):
             own = sequence.block_table[i]
@@ -121,8 +132,9 @@ class BlockTables:
 
         What a conversation's next turn will begin with stays known to the last token.
         """
-        self.share_full_blocks(sequence)
-        self._keep_end(sequence)
+        if self._is_sharing:
+            self.share_full_blocks(sequence)
+            self._keep_end(sequence)
         for block_id in reversed(sequence.block_table):
             self._pool.release(block_id)
         sequence.block_table = []

@@ -62,7 +62,7 @@ class DraftModel:
     @property
     def num_bytes(self) -> int:
         """Memory of its keys and values."""
-        return self._runner.kv_cache.num_bytes
+        return self._runner.num_cache_bytes
 
     def estimate_s(self, num_sequences: int) -> float:
         """Seconds for one more draft token of so many sequences."""

@@ -16,6 +16,7 @@ from engine.batch import make_batch
 from engine.block_pool import BlockPool
 from engine.kv_cache import KVCache
 from engine.network.gguf_values import Metadata
+from engine.network.sampled_rows import below_head
 from engine.plan import ScheduledSequence, SchedulerOutput
 from engine.request import Request
 from engine.sequence import Sequence
@@ -68,13 +69,13 @@ class Embedder:
         self,
         files: ModelFiles,
         network: nn.Module,
-        kv_cache: KVCache,
+        kv_cache: KVCache | None,
         pool: BlockPool,
         *,
         max_step_tokens: int,
     ) -> None:
         self._files = files
-        self._network = network
+        self._below_head = below_head(network)
         self._kv_cache = kv_cache
         self._pool = pool
         self._max_step_tokens = max_step_tokens
@@ -82,7 +83,16 @@ class Embedder:
 
     @cached_property
     def pooling(self) -> Pooling:
-        """How a text's rows become one vector; read when it is first wanted."""
+        """How a text's rows become one vector; read when it is first wanted.
+
+        Raises:
+            Unsupported: the network keeps state by sequence, or its files name a head.
+        """
+        if self._kv_cache is None or self._below_head is None:
+            raise Unsupported(
+                "this model gives no embeddings",
+                hint="networks whose layers all keep keys and values do",
+            )
         return read_pooling(self._files)
 
     @property
@@ -114,9 +124,11 @@ class Embedder:
         if not plan:
             return []
         items = tuple(item for _, _, item in plan)
+        assert self._kv_cache is not None
         batch = make_batch(SchedulerOutput(items), self._kv_cache.block_size)
         self._kv_cache.begin_step(batch)
-        hidden = self._network.model(batch.ids[:, None], cache=self._kv_cache.layers)
+        assert self._below_head is not None
+        hidden = self._below_head(batch.ids[:, None], cache=self._kv_cache.layers)
         hidden = hidden[:, 0].astype(mx.float32)
         mx.eval(hidden, self._kv_cache.pools)
         rows, outputs = np.array(hidden), dict[str, EmbedOutput]()

@@ -24,6 +24,7 @@ from models.errors import InvalidInput
 
 if TYPE_CHECKING:
     from engine.model_runner import ModelRunner
+    from engine.state_runner import StateRunner
 
 MIN_SAVED_BLOCKS = 4
 """Shorter prefixes are computed as fast as they are read."""
@@ -38,7 +39,7 @@ class Engine:
 
     def __init__(
         self,
-        runner: "ModelRunner",
+        runner: "ModelRunner | StateRunner",
         pool: BlockPool,
         limits: SchedulerLimits,
         *,
@@ -59,9 +60,9 @@ class Engine:
         self._disk_cache = disk_cache
         self._saved: set[str] = set()
         read_saved = disk_cache.read if disk_cache else lambda _key: None
-        tables = BlockTables(pool, self._cache, read_saved)
+        tables = BlockTables(pool, self._cache, read_saved, is_sharing=runner.is_paged)
         self._speculation = Speculation(drafter)
-        self._kv_bytes = runner.kv_cache.num_bytes + (drafter.num_bytes if drafter else 0)
+        self._draft_bytes = drafter.num_bytes if drafter else 0
         self._scheduler = Scheduler(tables, limits, eos_token_ids, self._speculation.propose)
         self._pace = PrefillPace(limits.max_prefill_tokens_beside_decode)
         self._turns = turns or Turns()
@@ -107,6 +108,11 @@ class Engine:
                 raise InvalidInput(
                     f"{what} has a token that does not exist; ids are below {self._num_logits}"
                 )
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether keys and values are in blocks; else each sequence has a state of its own."""
+        return self._runner.is_paged
 
     @property
     def has_unfinished(self) -> bool:
@@ -185,7 +191,7 @@ class Engine:
         ]
         for node in unsaved[:max_blocks]:
             if node.key not in self._disk_cache:
-                self._disk_cache.write(node.key, self._runner.kv_cache.read_block(node.block_id))
+                self._disk_cache.write(node.key, self._runner.read_block(node.block_id))
             self._saved.add(node.key)
         return len(unsaved[:max_blocks])
 
@@ -201,7 +207,7 @@ class Engine:
             num_free_blocks=pool.num_free,
             num_cached_blocks=pool.num_cached,
             block_size=pool.block_size,
-            kv_bytes=self._kv_bytes,
+            kv_bytes=self._runner.num_cache_bytes + self._draft_bytes,
             kv_waste=self._kv_waste(),
             num_preemptions=scheduler.num_preemptions,
             num_evictions=self._cache.num_evictions,

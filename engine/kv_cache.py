@@ -121,16 +121,31 @@ class ProbeCache(LayerCache):
     def __init__(self) -> None:
         super().__init__(mx.zeros((0,)), None, key_size=0)
         self.shape: LayerShape | None = None
+        self.calls: list[str] = []
+        self.masked_windows: set[int] = set()
+        self._fetched: tuple[mx.array, mx.array] | None = None
+
+    def make_mask(self, *_args: object, **kwargs: object) -> None:
+        """Note the window that the family's own mask would have."""
+        if isinstance(window := kwargs.get("window_size"), int):
+            self.masked_windows.add(window)
 
     @property
     def offset(self) -> mx.array:
-        """One row at the first position."""
-        return mx.zeros((1,), mx.int32)
+        """Every row at the first position."""
+        return mx.zeros((_PROBE_ROWS,), mx.int32)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Note the shapes."""
+        self.calls.append("update")
         self.shape = LayerShape(keys.shape[1], keys.shape[-1], values.shape[-1])
+        self._fetched = keys, values
         return keys, values
+
+    def check_fetched(self, keys: mx.array, values: mx.array) -> None:
+        """Note when a family attends to something else than what was fetched."""
+        if self._fetched is None or self._fetched[0] is not keys or self._fetched[1] is not values:
+            self.calls.append("change")
 
     def attend(
         self,
@@ -141,17 +156,40 @@ class ProbeCache(LayerCache):
     ) -> mx.array:
         """Zeros in the shape of the result."""
         del scale, sinks, soft_cap
+        self.calls.append("attend")
         assert self.shape is not None
         return mx.zeros((*queries.shape[:-1], self.shape.value_size), queries.dtype)
 
 
+_PROBE_ROWS = 3
+_PROBE_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def probe_layers(network: nn.Module) -> list[LayerShape]:
-    """What each layer will cache, from one lazy pass that is never evaluated."""
+    """What each layer will cache, from one lazy pass that is never evaluated.
+
+    Raises:
+        Unsupported: a layer does not attend once to keys and values in a cache of its own.
+    """
     caches = [ProbeCache() for _ in network.layers]
-    network(mx.zeros((1, 1), mx.int32), cache=caches)
-    shapes = [cache.shape for cache in caches]
-    assert all(shapes), "a layer did not ask for its cache"
-    return [shape for shape in shapes if shape]
+    try:
+        logits = network(mx.zeros((_PROBE_ROWS, 1), mx.int32), cache=caches)
+    except _PROBE_FAILURES as error:
+        raise _not_paged(network, f"fails over pages: {error}") from error
+    if logits.shape[:2] != (_PROBE_ROWS, 1):
+        raise _not_paged(network, "mixes the rows of a batch")
+    if any(cache.calls != ["update", "attend"] for cache in caches):
+        raise _not_paged(network, "has layers that do more than attend to their own keys")
+    _check_masks(network, caches)
+    return [cache.shape for cache in caches if cache.shape]
+
+
+def _check_masks(network: nn.Module, caches: list[ProbeCache]) -> None:
+    """Windows that a family puts into its masks alone would be lost here."""
+    windows = layer_windows(network)
+    for cache, window in zip(caches, windows, strict=True):
+        if cache.masked_windows - {window}:
+            raise _not_paged(network, "has windows that its caches do not tell of")
 
 
 def layer_windows(network: nn.Module) -> list[int | None]:
@@ -166,12 +204,16 @@ def layer_windows(network: nn.Module) -> list[int | None]:
     for cache in network.make_cache():
         kind = type(cache).__name__
         if kind not in {"KVCache", "RotatingKVCache"}:
-            raise Unsupported(
-                f"{type(network).__module__.rpartition('.')[2]}: layers with {kind} state",
-                hint="only networks whose layers all keep keys and values run here",
-            )
+            raise _not_paged(network, f"has layers with {kind} state")
         windows.append(cache.max_size if kind == "RotatingKVCache" else None)
+    if len(windows) != len(network.layers):
+        raise _not_paged(network, "has layers without a cache of their own")
     return windows
+
+
+def _not_paged(network: nn.Module, why: str) -> Unsupported:
+    family = type(network).__module__.rpartition(".")[2]
+    return Unsupported(f"{family} {why}", hint="it runs with state for each sequence instead")
 
 
 class KVCache:

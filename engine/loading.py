@@ -15,24 +15,21 @@ from engine.draft_model import DraftModel
 from engine.embedding import Embedder
 from engine.engine import Engine
 from engine.kernels import StoredMatrix, check_metal_kernels, replaced_kernels
-from engine.kv_cache import KVCache, layer_windows, probe_layers
-from engine.memory import BLOCK_SIZE, num_pool_blocks
+from engine.memory import BLOCK_SIZE
 from engine.model_runner import ModelRunner
-from engine.network.fusion import fuse
+from engine.network.directory_weights import load_directory_weights, read_config
 from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import Place, module_paths
 from engine.network.long_rope import fit_rope_to_context
 from engine.network.lora import adapter_digest, load_adapter
+from engine.network.model_facts import with_common_names, with_rope_names
 from engine.network.precision import CACHE_DTYPE
-from engine.network.weights import (
-    WeightSummary,
-    load_directory_weights,
-    load_gguf_weights,
-    read_config,
-)
+from engine.network.weights import WeightSummary, load_gguf_weights
 from engine.network.zoo import build_network
 from engine.plan import SchedulerLimits
 from engine.request import Grammar
+from engine.runner_loading import make_runner
+from engine.state_runner import StateRunner
 from engine.text.chat_template import ChatTemplate, load_directory_template, load_gguf_template
 from engine.text.grammar import GrammarMatcher, make_grammar_vocabulary
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
@@ -129,26 +126,19 @@ def load_model(
     trained = int(loaded.config.get("max_position_embeddings") or 2048)
     context = min(_wanted_context(options), trained)
     fit_rope_to_context(loaded.network, loaded.config, context)
-    fuse(loaded.network)
-    loaded.network.eval()
-    shapes = probe_layers(loaded.network)
     weight_bytes = loaded.weights.num_bytes + (draft.weights.num_bytes if draft else 0)
-    num_blocks = num_pool_blocks(
+    runner, num_blocks = make_runner(
+        loaded.network,
         weight_bytes=weight_bytes,
-        token_bytes=sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes)
-        + (cache_token_bytes(draft) if draft else 0),
+        draft_token_bytes=cache_token_bytes(draft) if draft else 0,
         context_tokens=context,
         kv_cache_bytes=options.kv_cache_bytes,
-    )
-    windows = layer_windows(loaded.network)
-    cache = KVCache(
-        shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=CACHE_DTYPE
     )
     limits = SchedulerLimits(
         max_step_tokens=options.max_step_tokens,
         max_running=options.max_running,
         max_context_tokens=min(context, num_blocks * BLOCK_SIZE),
-        max_draft_tokens=options.max_draft_tokens,
+        max_draft_tokens=options.max_draft_tokens if runner.is_paged else 0,
     )
     info = ModelInfo(
         name=files.name,
@@ -158,13 +148,16 @@ def load_model(
         trained_context_length=trained,
         num_parameters=loaded.weights.num_parameters,
         weight_bytes=weight_bytes,
-        embedding_length=int(loaded.config["hidden_size"]),
+        embedding_length=int(loaded.config.get("hidden_size") or 0),
         replaced_kernels=tuple(replaced_kernels()),
     )
-    disk_cache = _open_disk_cache(files, options)
+    disk_cache = _open_disk_cache(files, options) if runner.is_paged else None
+    if draft is not None and not runner.is_paged:
+        raise InvalidInput(f"{files.name} takes no draft model: its state cannot be cut back")
     drafter = None if draft is None else make_draft_model(draft, loaded, num_blocks, limits)
     pool = BlockPool(num_blocks, BLOCK_SIZE)
-    engine = _make_engine(loaded, cache, pool, limits, disk_cache, drafter)
+    engine = _make_engine(loaded, runner, pool, limits, disk_cache, drafter)
+    cache = runner.kv_cache if isinstance(runner, ModelRunner) else None
     embedder = Embedder(files, loaded.network, cache, pool, max_step_tokens=options.max_step_tokens)
     return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine, embedder)
 
@@ -214,7 +207,7 @@ def _open_disk_cache(files: ModelFiles, options: EngineOptions) -> DiskCache | N
 
 def _make_engine(
     loaded: LoadedNetwork,
-    cache: KVCache,
+    runner: ModelRunner | StateRunner,
     pool: BlockPool,
     limits: SchedulerLimits,
     disk_cache: DiskCache | None,
@@ -230,7 +223,7 @@ def _make_engine(
         return GrammarMatcher(grammar, vocabulary)
 
     return Engine(
-        ModelRunner(loaded.network, cache),
+        runner,
         pool,
         limits,
         eos_token_ids=loaded.tokenizer.eos_token_ids,
@@ -280,8 +273,9 @@ def _load_directory(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetw
     assert files.directory is not None
     config = read_config(files.directory)
     if kernel_checks is not None:
-        check_metal_kernels(config, {}, kernel_checks)
-    network = build_network(config)
+        check_metal_kernels(with_common_names(config), {}, kernel_checks)
+    network = build_network(with_rope_names(config))
+    config = with_common_names(config)
     weights = load_directory_weights(network, files.directory, config)
     tokenizer = load_tokenizer_directory(files.directory)
     template = load_directory_template(files.directory, files.template)

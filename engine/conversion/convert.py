@@ -17,10 +17,10 @@ from engine.conversion.source import WeightSource
 from engine.conversion.to_directory import Layout, check_hugging_face, to_directory
 from engine.conversion.types import Affine
 from engine.conversion.vocabulary_files import tokenizer_files
+from engine.network.directory_weights import read_config
 from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import module_paths
 from engine.network.gguf_values import Metadata
-from engine.network.weights import read_config
 from models.blobs import read_pieces
 from models.choose import find_role
 from models.errors import InvalidInput

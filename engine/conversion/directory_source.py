@@ -16,8 +16,8 @@ from engine.conversion.parameters import (
     text_config,
 )
 from engine.conversion.vocabulary_metadata import vocabulary_metadata
+from engine.network.directory_weights import read_config
 from engine.network.gguf_names import Place, find_place, tensor_name
-from engine.network.weights import read_config
 from models.errors import InvalidModelFile
 from models.gguf import TensorInfo, Value
 from models.gguf_writer import encode_value

@@ -11,8 +11,8 @@ from typing import Any
 import mlx.core as mx
 
 from engine.conversion.source import MAX_SLAB_WEIGHTS, WeightSource
+from engine.network.directory_weights import read_directory_arrays
 from engine.network.gguf_names import Place
-from engine.network.weights import read_directory_arrays
 from engine.network.zoo import build_network
 from metal_kernels import reference
 from models.errors import Unsupported

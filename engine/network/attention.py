@@ -2,7 +2,8 @@
 
 import mlx.core as mx
 
-from engine.kv_cache import LayerCache
+from engine.kv_cache import LayerCache, ProbeCache
+from models.errors import Unsupported
 
 
 def attention(
@@ -16,6 +17,10 @@ def attention(
 ) -> mx.array:
     """Takes the place of mlx-lm's `scaled_dot_product_attention`."""
     if isinstance(cache, LayerCache):
+        if isinstance(mask, mx.array):
+            raise Unsupported("attention with a mask of its own cannot be paged")
+        if isinstance(cache, ProbeCache):
+            cache.check_fetched(keys, values)
         return cache.attend(queries, scale, sinks)
     return mx.fast.scaled_dot_product_attention(
         queries, keys, values, scale=scale, mask=mask, sinks=sinks

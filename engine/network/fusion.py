@@ -11,7 +11,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from engine.network.layers import JointLinear, JointProducts, QuantizedLinear
-from engine.network.placing import find_module
+from engine.network.placing import put_module
 from engine.network.rotation import Rotation, Turned, remember
 from engine.network.sparse_mlp import fuse_experts
 from metal_kernels.joint_matmul import can_join
@@ -61,14 +61,16 @@ class GatedMLP(nn.Module):
         return result
 
 
-def fuse(network: nn.Module) -> None:
-    """Replace every layer that one of our ops computes whole."""
+def fuse(network: nn.Module, *, is_paged: bool = True) -> None:
+    """Replace every layer that one of our ops computes whole.
+
+    Our rotary embedding turns one token a row, so it is for paged networks alone.
+    """
     fuse_experts(network)
     for path, module in list(network.named_modules()):
         fused = _fused(module)
-        if fused is not None:
-            parent, _, name = path.rpartition(".")
-            find_module(network, parent)[name] = fused
+        if fused is not None and (is_paged or not isinstance(fused, RoPE)):
+            put_module(network, path, fused)
     for module in list(network.modules()):
         for names in SIBLINGS:
             _join(module, names)

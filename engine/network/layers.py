@@ -33,6 +33,11 @@ class QuantizedLinear(nn.Module):
     def _product(self, x: mx.array) -> mx.array:
         return quantized.matmul(x, self.matrix)
 
+    @property
+    def weight(self) -> mx.array:
+        """The matrix expanded, float32, for the few families that reach for it."""
+        return quantized.dequantize(self.matrix)
+
 
 class JointProducts:
     """One input times several matrices: asked for the first, it computes all."""
@@ -76,6 +81,11 @@ class QuantizedEmbedding(nn.Module):
 
     def __call__(self, ids: mx.array) -> mx.array:
         return quantized.take_rows(self.matrix, ids).astype(self._dtype)
+
+    @property
+    def weight(self) -> mx.array:
+        """The table expanded, for the few families that reach for it."""
+        return quantized.dequantize(self.matrix).astype(self._dtype)
 
     def as_linear(self, x: mx.array) -> mx.array:
         """Logits of hidden states `x` [..., W]."""

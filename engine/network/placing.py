@@ -23,8 +23,11 @@ OPTIONAL = (".e_score_correction_bias",)
 
 
 def has_matrices(layer: object) -> bool:
-    """Whether the layer's weight is kept as stored: a matrix or a stack of them."""
-    return isinstance(layer, nn.Linear | nn.Embedding) or is_stacked(layer)
+    """Whether the layer's weight is kept as stored: a matrix or a stack of them.
+
+    A family's own kind of linear layer is left to it.
+    """
+    return type(layer) in (nn.Linear, nn.Embedding) or is_stacked(layer)
 
 
 def place_matrix(network: nn.Module, path: str, matrix: QuantizedMatrix) -> None:
@@ -45,9 +48,7 @@ def place_matrix(network: nn.Module, path: str, matrix: QuantizedMatrix) -> None
         stored = QuantizedEmbedding(matrix, activation_dtype())
     else:
         stored = QuantizedLinear(matrix, layer.bias if "bias" in layer else None)
-    parent_path, _, name = path.rpartition(".")
-    parent = find_module(network, parent_path)
-    parent[name] = stored
+    put_module(network, path, stored)
 
 
 def place_stack(network: nn.Module, path: str, stack: MatrixStack) -> None:
@@ -69,8 +70,14 @@ def place_stack(network: nn.Module, path: str, stack: MatrixStack) -> None:
         stored = QuantizedMultiLinear(stack)
     else:
         stored = QuantizedSwitchLinear(stack, layer.bias if "bias" in layer else None)
+    put_module(network, path, stored)
+
+
+def put_module(network: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module in the place of the one at a dotted path."""
     parent_path, _, name = path.rpartition(".")
-    find_module(network, parent_path)[name] = stored
+    parent = find_module(network, parent_path)
+    parent[int(name) if isinstance(parent, list) else name] = module
 
 
 def find_module(network: nn.Module, path: str) -> Any:

@@ -12,7 +12,7 @@ import mlx.nn as nn
 import numpy as np
 
 from engine.network.layers import QuantizedLinear
-from engine.network.placing import find_module
+from engine.network.placing import put_module
 from engine.network.stacked_layers import QuantizedSwitchLinear
 from metal_kernels import quantized
 from metal_kernels.experts import ExpertWeights, Routing, expert_mlp, route
@@ -77,12 +77,10 @@ def fuse_experts(network: nn.Module) -> None:
     for path, module in list(network.named_modules()):
         fused = _fused(module)
         if fused is not None:
-            parent, _, name = path.rpartition(".")
-            find_module(network, parent)[name] = fused
+            put_module(network, path, fused)
     for path, module in list(network.named_modules()):
         if type(module).__name__ == "SwitchGLU" and _is_ours(module):
-            parent, _, name = path.rpartition(".")
-            find_module(network, parent)[name] = ExpertGLU(module)
+            put_module(network, path, ExpertGLU(module))
 
 
 def _fused(module: nn.Module) -> SparseMLP | None:

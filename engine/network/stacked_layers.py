@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from metal_kernels import grouped
 from metal_kernels.grouped import MatrixStack
@@ -27,11 +28,17 @@ class QuantizedSwitchLinear(nn.Module):
             self.bias = bias
 
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
-        """x [..., 1, K], whose leading axes go with `indices` [..., J] or have one row for all J;
-        the result is [..., J, 1, N]."""
+        """x [..., M, K], whose leading axes go with those of `indices` as in `mx.gather_mm`; in
+        most families x is [..., 1, 1, K], one row for the J experts of `indices` [..., J]."""
         del sorted_indices  # the product sorts rows itself
-        y = self.rows(x.reshape(-1, x.shape[-1]), indices.flatten())
-        return y.reshape(*indices.shape, 1, y.shape[-1])
+        if x.shape[-2] == 1 and x.shape[:-2] in (indices.shape, (*indices.shape[:-1], 1)):
+            y = self.rows(x.reshape(-1, x.shape[-1]), indices.flatten())
+            return y.reshape(*indices.shape, 1, y.shape[-1])
+        shape = (*np.broadcast_shapes(x.shape[:-2], indices.shape), x.shape[-2])
+        ids = mx.broadcast_to(indices[..., None], shape).flatten()
+        rows = mx.broadcast_to(x, (*shape, x.shape[-1])).reshape(-1, x.shape[-1])
+        y = self.rows(rows, ids)
+        return y.reshape(*shape, y.shape[-1])
 
     def rows(self, x: mx.array, ids: mx.array) -> mx.array:
         """x [X, K] times the experts `ids` [R], R a multiple of X: [R, N]."""
@@ -40,16 +47,24 @@ class QuantizedSwitchLinear(nn.Module):
 
 
 class QuantizedMultiLinear(nn.Module):
-    """A projection of its own for each head: x [B, H, L, K] to [B, H, L, N]."""
+    """A projection of its own for each head: x [B, H, L, K] to [B, H, L, N], or back.
+
+    All heads share an x [B, 1, L, K].
+    """
 
     def __init__(self, weight: MatrixStack) -> None:
         super().__init__()
         self.stack = weight
 
-    def __call__(self, x: mx.array) -> mx.array:
-        num_heads, length = x.shape[1], x.shape[2]
-        ids = mx.broadcast_to(mx.arange(num_heads)[:, None], (x.shape[0], num_heads, length))
-        y = _product(self, self.stack, ids.flatten())(x.reshape(-1, x.shape[-1]))
+    def __call__(self, x: mx.array, transpose: bool = True) -> mx.array:
+        num_heads = self.stack.num_matrices
+        x = mx.broadcast_to(x, (x.shape[0], num_heads, *x.shape[2:]))
+        heads = mx.broadcast_to(mx.arange(num_heads)[:, None], x.shape[:-1])
+        ids, rows = heads.flatten(), x.reshape(-1, x.shape[-1])
+        if transpose:
+            y = _product(self, self.stack, ids)(rows)
+        else:
+            y = grouped.matmul_transposed(rows, self.stack, ids)
         return y.reshape(*x.shape[:-1], y.shape[-1])
 
 

@@ -11,6 +11,7 @@ WINDOWED_FAMILIES = {
     "phi3": lambda _layer, _config: True,
     "starcoder2": lambda _layer, _config: True,
     "gemma2": lambda layer, _config: layer % 2 == 0,
+    "plamo3": lambda layer, config: (layer + 1) % config.get("sliding_window_pattern", 8) != 0,
     "qwen2": lambda layer, config: _is_late(layer, config),
     "qwen2_moe": lambda layer, config: _is_late(layer, config),
     "qwen3": lambda layer, config: _is_late(layer, config),
@@ -27,9 +28,11 @@ def _is_late(layer: int, config: Mapping[str, Any]) -> bool:
 def ignored_windows(config: Mapping[str, Any]) -> list[int | None] | None:
     """The window of each layer in tokens; None where the family's own class sees to it."""
     has_window = WINDOWED_FAMILIES.get(config["model_type"])
-    window = config.get("sliding_window")
+    window = config.get("sliding_window", config.get("window_size"))
     if has_window is None or not window:
         return None
+    if config["model_type"] == "plamo3":
+        window += 1  # its caches leave out a token that its masks show
     layers = range(int(config["num_hidden_layers"]))
     kinds = config.get("layer_types")
     if kinds:

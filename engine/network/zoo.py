@@ -12,18 +12,30 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, cast
 
-import mlx.core as mx
 import mlx.nn as nn
 
-from engine.kv_cache import LayerCache
 from engine.network.attention import attention
 from engine.network.capped_attention import use_capped_attention
 from engine.network.latent_attention import use_latent_attention
+from engine.network.sampled_rows import sample_rows_only
 from engine.network.windows import add_windows, ignored_windows
 from engine.network.yarn import unround_ramps
 from models.errors import Unsupported
 
-RENAMED_FAMILIES = {"mistral": "llama"}
+RENAMED_FAMILIES = {
+    "deepseek_v41_text": "deepseek_v41",
+    "falcon_mamba": "mamba",
+    "gemma4_unified": "gemma4",
+    "iquestcoder": "llama",
+    "joyai_llm_flash": "deepseek_v3",
+    "kimi_k2": "deepseek_v3",
+    "llava": "mistral3",
+    "minimax_m2": "minimax",
+    "mistral": "llama",
+    "phi-msft": "phixtral",
+    "qwen2_5_vl": "qwen2_vl",
+    "xverse": "llama",
+}
 """Families that mlx-lm serves with another's classes."""
 
 LATENT_FAMILIES = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite"}
@@ -32,7 +44,24 @@ LATENT_FAMILIES = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite"}
 UNSCALED_FAMILIES = {"mixtral", "qwen2_moe"}
 """Families that ignore how positions are to be stretched, or refuse to hear of it."""
 
-NOT_FAMILIES = {"activations", "base", "cache", "rope_utils", "ssm", "switch_layers"}
+BROKEN_FAMILIES = {
+    "olmo": "mlx-lm's class needs a package that is not installed (ai2-olmo)",
+    "phi3small": "mlx-lm's class crashes the process (its attention is block-sparse)",
+}
+"""Families whose classes cannot be used, and why."""
+
+NOT_FAMILIES = {
+    "activations",
+    "base",
+    "bitlinear_layers",
+    "cache",
+    "gated_delta",
+    "mla",
+    "pipeline",
+    "rope_utils",
+    "ssm",
+    "switch_layers",
+}
 """Modules of the zoo that hold parts, not a network."""
 
 
@@ -57,18 +86,9 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         Unsupported: mlx-lm has no such `model_type`.
     """
     model_type = str(config["model_type"])
-    family = RENAMED_FAMILIES.get(model_type, model_type).replace("-", "_")
-    try:
-        module = _zoo(family)
-    except ModuleNotFoundError as error:
-        if error.name != f"mlx_lm.models.{family}":
-            raise
-        raise Unsupported(
-            f"model type {model_type!r} is not known here",
-            hint=f"known types: {', '.join(known_families())}",
-        ) from error
-    if hasattr(module, "scaled_dot_product_attention"):
-        module.scaled_dot_product_attention = attention
+    family = _family(model_type)
+    module = _zoo(family)
+    _use_our_attention()
     network = cast(nn.Module, module.Model(module.ModelArgs.from_dict(_as_family(config, family))))
     if family in LATENT_FAMILIES:
         use_latent_attention(network, config, _zoo)
@@ -80,8 +100,31 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     if windows is not None:
         add_windows(network, windows, _zoo)
     unround_ramps(network, config)
-    _sample_rows_only(network)
+    sample_rows_only(network)
     return network
+
+
+def _use_our_attention() -> None:
+    """In every family that is loaded: one may be built of another's parts."""
+    for name, module in list(sys.modules.items()):
+        is_family = name.startswith("mlx_lm.models.") and name != "mlx_lm.models.base"
+        if is_family and hasattr(module, "scaled_dot_product_attention"):
+            vars(module)["scaled_dot_product_attention"] = attention
+
+
+def _family(model_type: str) -> str:
+    """The name of the module that serves a model type."""
+    known = known_families()
+    family = RENAMED_FAMILIES.get(model_type, model_type)
+    for name in (family, family.replace("-", "_")):
+        if name in BROKEN_FAMILIES:
+            raise Unsupported(f"{model_type!r} does not run here: {BROKEN_FAMILIES[name]}")
+        if name in known:
+            return name
+    raise Unsupported(
+        f"model type {model_type!r} is not known here",
+        hint=f"known types: {', '.join(known)}",
+    )
 
 
 def _as_family(config: Mapping[str, Any], family: str) -> dict[str, Any]:
@@ -102,26 +145,14 @@ def _scale_positions(network: nn.Module, config: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
+def make_states(network: nn.Module) -> list[Any]:
+    """mlx-lm's own caches for one sequence."""
+    caches: list[Any] = _zoo("cache").make_prompt_cache(network)
+    return caches
+
+
 def known_families() -> list[str]:
-    """Every family of mlx-lm's zoo."""
+    """Every family of mlx-lm's zoo that can be used."""
     _zoo("base")
     found = pkgutil.iter_modules(sys.modules["mlx_lm.models"].__path__)
-    return sorted({module.name for module in found} - NOT_FAMILIES)
-
-
-def _sample_rows_only(network: nn.Module) -> None:
-    """Cut the hidden states to the sampled rows before the head multiplies them.
-
-    The head is the largest matrix, and in prefill all rows but the last would be thrown away.
-    """
-    inner = network.model
-    inner_class: Any = type(inner)
-
-    class SampledRows(inner_class):  # type: ignore[misc]
-        def __call__(self, *args: Any, **kwargs: Any) -> mx.array:
-            hidden: mx.array = super().__call__(*args, **kwargs)
-            cache = kwargs.get("cache", args[1] if len(args) > 1 else None)
-            batch = cache[0].batch if cache and isinstance(cache[0], LayerCache) else None
-            return hidden if batch is None else hidden[batch.sample_rows]
-
-    inner.__class__ = SampledRows
+    return sorted({module.name for module in found} - NOT_FAMILIES - BROKEN_FAMILIES.keys())

@@ -5,7 +5,6 @@ back from there, so a wrong slot, a stale block or a lost copy changes the text.
 """
 
 import hashlib
-from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ class FakeRunner:
         self, num_blocks: int, block_size: int, vocab_size: int = 7, *, error: float = 0.0
     ) -> None:
         """`error` 0 to 1: how far from the others' logits this network's are."""
-        self.kv_cache = SimpleNamespace(num_bytes=0)
+        self.is_paged, self.num_cache_bytes = True, 0
         self.num_rows_run: list[int] = []
         self._block_size = block_size
         self._vocab_size = vocab_size

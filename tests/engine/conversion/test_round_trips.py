@@ -16,9 +16,9 @@ from engine.conversion.to_directory import ARCHITECTURES as IN_HUGGING_FACE
 from engine.conversion.types import Affine
 from engine.conversion.vocabulary_files import tokenizer_files
 from engine.loading import EngineOptions, load_model
+from engine.network.directory_weights import read_config
 from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_values import Metadata
-from engine.network.weights import read_config
 from engine.request import Request, SamplingParams
 from models.errors import InvalidInput, Unsupported
 from models.gguf import read_gguf

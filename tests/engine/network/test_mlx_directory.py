@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from mlx_model import WIDE, load, write_model
 
+from engine.network.mlx_matrices import FLOAT_MODES, take_matrix
 from engine.request import Request, SamplingParams
+from metal_kernels import quantized
+from metal_kernels.quantized import QuantizedMatrix
 from models.errors import InvalidModelFile, NotFound, Unsupported
 
 
@@ -85,3 +88,44 @@ def test_a_directory_without_weights_says_so(tmp_path: Path) -> None:
     (tmp_path / "model" / "model.safetensors").unlink()
     with pytest.raises((NotFound, InvalidModelFile), match="safetensors"):
         load(tmp_path / "model", tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["mxfp4", "mxfp8", "nvfp4"])
+def test_float_formats_are_exact(mode: str) -> None:
+    weight = mx.random.normal((48, 64), key=mx.random.key(2)) * 3
+    bits, group_size = FLOAT_MODES[mode]
+    packed, scales = mx.quantize(weight, group_size, bits, mode=mode)
+    settings = {"bits": bits, "group_size": group_size, "mode": mode}
+    arrays = {"a.weight": packed, "a.scales": scales}
+    label, matrix = take_matrix("a", arrays, settings, 64)
+    assert label == mode
+    assert isinstance(matrix, QuantizedMatrix)
+    expected = mx.dequantize(packed, scales, group_size=group_size, bits=bits, mode=mode)
+    assert mx.array_equal(quantized.dequantize(matrix), expected.astype(mx.float32))
+
+
+def test_each_layer_may_have_its_own_format() -> None:
+    """Named in the configuration, or shown by its arrays alone."""
+    weight = mx.random.normal((8, 128))
+    common = {"bits": 4, "group_size": 64}
+    for bits, group_size, named in ((6, 32, True), (8, 64, False), (4, 64, False)):
+        parts = mx.quantize(weight, group_size, bits)
+        arrays = dict(zip(("a.weight", "a.scales", "a.biases"), parts, strict=True))
+        own = {"a": {"bits": bits, "group_size": group_size}} if named else {}
+        assert take_matrix("a", arrays, common | own, 128)[0] == f"affine{bits}_g{group_size}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bits": 4, "group_size": 64, "mode": "mxfp4"}, "mxfp4 has 4 bits in groups of 32"),
+        ({"bits": 4, "group_size": 64, "mode": "zfp"}, "known: affine, mxfp4"),
+        ({"bits": 4, "group_size": 256}, "groups one of"),
+        ({"a": {"bits": 8, "group_size": 32}}, "its arrays have 4 bits in groups of 64"),
+    ],
+)
+def test_formats_that_mlx_does_not_have_are_refused(settings: dict[str, Any], message: str) -> None:
+    packed, scales, biases = mx.quantize(mx.ones((4, 128)), 64, 4)
+    arrays = {"a.weight": packed, "a.scales": scales, "a.biases": biases}
+    with pytest.raises(InvalidModelFile, match=message):
+        take_matrix("a", arrays, settings, 128)
