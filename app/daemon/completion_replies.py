@@ -100,7 +100,7 @@ class CompletionEncoder:
             return list(answers.items())
         by_prompt: dict[str, list[tuple[str, Answer]]] = {}
         for request_id, answer in answers.items():
-            by_prompt.setdefault(request_id.partition(".")[0], []).append((request_id, answer))
+            by_prompt.setdefault(request_id.rpartition(".")[0], []).append((request_id, answer))
         ranked = (sorted(each, key=_likelihood, reverse=True) for each in by_prompt.values())
         return [shown for each in ranked for shown in each[: self._num_best]]
 

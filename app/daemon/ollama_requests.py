@@ -7,7 +7,7 @@ from typing import Any
 
 from app.daemon.fields import Fields, Json
 from app.daemon.options import check_options, fix_seed, parse_options
-from app.daemon.request_id import new_answer_id
+from app.daemon.request_id import new_answer_ids
 from app.durations import parse_keep_alive
 from app.protocol import Generate
 from engine.request import Grammar
@@ -219,7 +219,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
     messages = None if not request.messages else complete_messages(request, files)
     return [
         Generate(
-            id=new_answer_id(),
+            id=answer_id,
             messages=messages,
             tools=request.tools or None,
             must_call=request.must_call,
@@ -238,7 +238,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             num_kept_tokens=options.num_kept_tokens,
             num_prompt_logprobs=request.num_prompt_logprobs,
         )
-        for index in range(request.num_choices)
+        for index, answer_id in enumerate(new_answer_ids(request.num_choices))
     ]
 
 

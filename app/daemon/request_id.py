@@ -27,7 +27,14 @@ def current_request_id() -> str:
     return current[0] if current else ""
 
 
-def new_answer_id() -> str:
-    """The next answer's own id: that of its request and a number."""
+def new_answer_ids(num_choices: int) -> list[str]:
+    """Ids for the choices of the request's next prompt: `request.prompt.choice`."""
     request_id, numbers = _current.get() or (uuid.uuid4().hex, itertools.count())
-    return f"{request_id}.{next(numbers)}"
+    prompt = next(numbers)
+    return [f"{request_id}.{prompt}.{choice}" for choice in range(num_choices)]
+
+
+def first_answer_id(text: str) -> str:
+    """The first answer's id of a request that is named by any of its ids, or by an object's."""
+    known = text.rpartition("-")[2]
+    return known if "." in known else f"{known}.0.0"

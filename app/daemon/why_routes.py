@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.daemon.event_queue import EventQueue, WorkerDied
+from app.daemon.request_id import first_answer_id
 from app.daemon.state import state_of
 from app.daemon.watched_reply import JSONReply
 from app.daemon.worker_process import WorkerProcess
@@ -22,8 +23,7 @@ _PATIENCE_S = 30.0
 @router.get("/api/why/{request_id}")
 async def why(request: Request, request_id: str) -> Response:
     """A request by the id in `x-request-id` or, of a chat completion, in `id`."""
-    known = request_id.rpartition("-")[2]
-    known = known if "." in known else f"{known}.0"
+    known = first_answer_id(request_id)
     for worker in state_of(request).pool.workers:
         if worker.process is None or not worker.is_loaded:
             continue

@@ -43,3 +43,9 @@ def test_prompts_are_logged_where_they_are_asked_for(daemon, fields, wait_until)
     (answer,) = fields("answer")
     assert answer["prompt"] == [{"role": "user", "content": "say 2"}]
     assert answer["answer"] == "w0 w1 "
+
+
+def test_each_prompt_of_a_request_is_counted_and_each_choice_shares_one(shared_daemon) -> None:
+    body = {"model": "pocket", "prompt": ["say 1", "say 2"], "n": 2}
+    usage = shared_daemon.post("/v1/completions", body).json["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (22, 6)
