@@ -22,6 +22,17 @@ LATENT: dict[str, Any] = {
     "moe_intermediate_size": 16,
     "first_k_dense_replace": 1,
 }
+SHARED: dict[str, Any] = {
+    "num_hidden_layers": 3,
+    "head_dim": 16,
+    "n_routed_experts": 5,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 1,
+    "moe_intermediate_size": 32,
+    "first_k_dense_replace": 1,
+    "norm_topk_prob": True,
+    "routed_scaling_factor": 1.5,
+}
 DEEPSEEK_YARN = {
     "rope_type": "yarn",
     "rope_theta": 10_000.0,
@@ -78,6 +89,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "rope_parameters": GPT_OSS_YARN,
         },
     ),
+    "glm4moe": ("Glm4Moe", SHARED | {"use_qk_norm": True, "attention_bias": True}),
+    "dots1": ("Dots1", SHARED | {"scoring_func": "sigmoid", "num_key_value_heads": 4}),
     "deepseek2": ("DeepseekV2", LATENT | {"topk_method": "greedy", "routed_scaling_factor": 1.5}),
     "deepseek2-lite-yarn": (
         "DeepseekV2",

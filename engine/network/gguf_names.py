@@ -80,6 +80,9 @@ _OWN_NAMES = {
         "attn_k_b": "self_attn.embed_q",
         "attn_v_b": "self_attn.unembed_out",
     },
+    "dots1": _experts("mlp.gate", "mlp.experts", "mlp.shared_experts"),
+    "glm4moe": _experts("mlp.gate", "mlp.switch_mlp", "mlp.shared_experts")
+    | {"post_attention_norm": "post_attention_layernorm"},
     "gpt-oss": _experts("mlp.router", "mlp.experts")
     | {"post_attention_norm": "post_attention_layernorm"},
     "granitemoe": _experts("block_sparse_moe.router.layer", "block_sparse_moe.switch_mlp"),

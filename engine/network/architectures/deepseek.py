@@ -72,4 +72,22 @@ def _scaling(metadata: Metadata, scaling: Config | None) -> Config | None:
     return scaling | ({"mscale": mscale, "mscale_all_dim": mscale} if mscale else {})
 
 
-FAMILIES: dict[str, Family] = {"deepseek2": _deepseek2}
+def _glm4moe(file: GGUFFile, metadata: Metadata) -> Config:
+    config = common_config(file, metadata, "glm4_moe") | _experts(metadata, _SIGMOID)
+    config["num_hidden_layers"] -= metadata.integer(".nextn_predict_layers", 0)
+    turned = metadata.integer(".rope.dimension_count", config["head_dim"])
+    config["partial_rotary_factor"] = turned / config["head_dim"]
+    config["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
+    config["use_qk_norm"] = "blk.0.attn_q_norm.weight" in file.tensors
+    return config
+
+
+def _dots1(file: GGUFFile, metadata: Metadata) -> Config:
+    return common_config(file, metadata, "dots1") | _experts(metadata, _SIGMOID)
+
+
+FAMILIES: dict[str, Family] = {
+    "deepseek2": _deepseek2,
+    "dots1": _dots1,
+    "glm4moe": _glm4moe,
+}
