@@ -58,6 +58,12 @@ def test_head_sizes_need_not_be_round(size_k, size_v, dtype):
     np.testing.assert_allclose(got, expected, atol=3e-5)
 
 
+def test_one_latent_serves_all_heads():
+    """As DeepSeek's attention runs: the sizes of V2 and V3."""
+    got, expected = both(make_case(SEQUENCES["mixed"], 16, 1, 576, 512, mx.float16))
+    np.testing.assert_allclose(got, expected, atol=3e-5)
+
+
 @pytest.mark.parametrize("window", [1, 16, 100, 512, 5000])
 def test_a_window_hides_older_tokens(window):
     got, expected = both(make_case(SEQUENCES["mixed"], 8, 2, 64, 64), window=window)
