@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
-from metal_kernels.metal import fence, self_check
+from metal_kernels.metal import fence, self_check, tuning
 from metal_kernels.metal.block_formats import FORMATS
 from metal_kernels.metal.check_cases import Needs, Product, checks
 from scripts.shaders_cuda import timing
@@ -20,6 +20,16 @@ from scripts.shaders_cuda.cases import Case, cases
 from scripts.shaders_cuda.gpu import Gpu, Launch
 
 MOST_ERROR = 4e-3
+LAYOUT = {
+    "matvec_weight_rows": 2,
+    "matvec_simdgroups": 4,
+    "small_simdgroups": 8,
+    "small_wide_outputs": 16384,
+    "attention_threadgroups": 512,
+}
+"""The fastest of a sweep on an H200; LOCALLLM_METAL_TUNING overrides single values."""
+MOST_8_ROWS = 1.3
+"""Times the time of one row, which eight may take."""
 
 
 class Figure(NamedTuple):
@@ -52,7 +62,9 @@ def main() -> None:
         return
     with gpu.replace_metal():
         wrong = 0 if asked.skip_checks else check_all(gpu)
+        tuning.use(LAYOUT)
         figures = list(time_all(gpu, chosen))
+    compare_rows(figures)
     if asked.json:
         asked.json.write_text(json.dumps([f._asdict() for f in figures], indent=1))
     if wrong or any(f.error > MOST_ERROR for f in figures):
@@ -82,7 +94,7 @@ def needs() -> Iterator[Needs]:
     joint = {Product(names, 6144) for names in (("Q4_K", "Q4_K", "Q6_K"), ("Q8_0", "Q8_0"))}
     yield Needs(
         frozenset(alone | joint), mx.float16, mx.float16, num_heads=32, num_kv_heads=8,
-        head_size=128, value_size=128, block_size=16,
+        head_size=128, value_size=128, block_size=16, stacks=frozenset({"Q4_K", "Q6_K"}),
     )  # fmt: skip
     yield Needs(
         frozenset({Product(("Q4_K", "Q6_K"), 1024)}), mx.bfloat16, mx.bfloat16, num_heads=16,
@@ -122,6 +134,18 @@ def time_all(gpu: Gpu, chosen: list[Case]) -> Iterator[Figure]:
             flush=True,
         )
         yield figure
+
+
+def compare_rows(figures: list[Figure]) -> None:
+    """Prints what eight rows cost beside one."""
+    one_row = {
+        (f.name.split()[0], f.shape): f.seconds for f in figures if f.name.endswith(" 1 row")
+    }
+    for f in figures:
+        alone = one_row.get((f.name.split()[0], f.shape))
+        if f.name.endswith(" 8 rows") and alone:
+            ratio = f.seconds / alone
+            print(f"{f.name}, {f.shape}: {ratio:.2f} times one row (bar {MOST_8_ROWS})")
 
 
 def time_case(gpu: Gpu, case: Case, peak: float) -> Figure:

@@ -42,12 +42,16 @@ def matmul_case(
     moved = weight_bytes + 2 * num_rows * (num_columns + num_outputs)
     multiply = partial(_multiply, quantization, num_rows, num_outputs, num_columns)
     return Case(
-        f"{quantization} {num_rows} rows",
+        f"{quantization} {_rows(num_rows)}",
         f"{num_outputs} x {num_columns}",
         moved,
         least,
         tuple(partial(multiply, seed) for seed in range(-(-CACHE_BYTES // weight_bytes))),
     )
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count > 1 else ''}"
 
 
 def _multiply(
@@ -81,7 +85,7 @@ def attention_case(
     moved = kv_bytes + 2 * 2 * num_rows * num_heads * head_size
     attend = partial(_attend, num_rows, context, num_heads, num_kv_heads, head_size)
     return Case(
-        f"attention {num_rows} rows",
+        f"attention {_rows(num_rows)}",
         f"{context} tokens, {num_heads}/{num_kv_heads} heads of {head_size}",
         moved,
         least,

@@ -87,11 +87,12 @@ inline simdgroup_matrix<T, Columns, Rows> make_filled_simdgroup_matrix(T value) 
 // The lane that holds column c of row r, as the warp counts.
 inline uint matrix_owner(uint r, uint c) { return r << 2 | c >> 1; }
 
-// Any types: each element is summed by its owner, in float.
+// Any types: each element is summed by its owner, in float. Slow, and rolled up to compile in time.
 template <class A, class B>
 inline void multiply(simdgroup_matrix<float, 8, 8>& sum, const simdgroup_matrix<A, 8, 8>& a,
                      const simdgroup_matrix<B, 8, 8>& b) {
   const uint lane = own_lane(), row = lane / 4, column = lane % 4 * 2;
+#pragma unroll 1
   for (uint k = 0; k < 8; ++k) {
     const float left = __shfl_sync(all_lanes, float(a.elements.x), matrix_owner(row, k));
     const float right = __shfl_sync(all_lanes, float(a.elements.y), matrix_owner(row, k));
