@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from models.conversions import describe_conversions
 from models.errors import InvalidModelFile, Unsupported
 from models.files import ModelFiles
+from models.fit import total_memory_bytes
 from models.ggml_types import FILE_TYPES
 from models.gguf import GGUFFile, read_gguf
 from models.manifest import Details
@@ -59,6 +61,8 @@ class ModelDetails:
     license: str | None
     metadata: Mapping[str, Any]
     tensors: tuple[TensorSummary, ...]
+    conversions: tuple[str, ...] = ()
+    """Formats that are converted at load, since there is no kernel for them."""
 
     @property
     def experts(self) -> str:
@@ -170,6 +174,7 @@ def _describe_gguf(files: ModelFiles) -> ModelDetails:
             TensorSummary(tensor.name, tensor.quantization, tensor.shape)
             for tensor in gguf.tensors.values()
         ),
+        conversions=describe_conversions(gguf.tensors.values(), total_memory_bytes()),
     )
 
 

@@ -89,3 +89,33 @@ FILE_TYPES: dict[int, str] = {
     40: "Q1_0",
 }
 """`general.file_type` to the label of the whole file's mix of formats."""
+
+LOADED_AS: dict[str, str] = {
+    "IQ1_S": "Q6_K",
+    "IQ1_M": "Q6_K",
+    "IQ2_XXS": "F16",
+    "IQ2_XS": "F16",
+    "IQ2_S": "F16",
+    "IQ3_XXS": "Q6_K",
+    "IQ3_S": "Q6_K",
+    "TQ1_0": "Q2_K",
+    "TQ2_0": "Q2_K",
+    "NVFP4": "F16",
+}
+"""Formats without a kernel, and the one that holds them without loss (F16: rounded to 11 bits)."""
+
+SMALLER = "Q8_0"
+"""Instead of F16 where the weights would take too much memory; rounded to the 127th part of the
+largest of 32."""
+
+
+def loaded_format(name: str, *, is_tight: bool) -> str:
+    """The format a tensor has in memory; its own where there is a kernel for it.
+
+    >>> loaded_format("IQ3_S", is_tight=True), loaded_format("IQ2_S", is_tight=True)
+    ('Q6_K', 'Q8_0')
+    >>> loaded_format("Q4_K", is_tight=False)
+    'Q4_K'
+    """
+    wanted = LOADED_AS.get(name, name)
+    return SMALLER if is_tight and name in LOADED_AS and wanted == "F16" else wanted

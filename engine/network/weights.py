@@ -6,7 +6,7 @@ norms, biases and other small things become plain arrays in the activations' typ
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -24,7 +24,10 @@ from engine.network.placing import (
 )
 from engine.network.precision import activation_dtype
 from metal_kernels import grouped, quantized
+from metal_kernels.converted_blocks import convert_blocks
+from models.conversions import loaded_formats
 from models.errors import Unsupported
+from models.fit import total_memory_bytes
 from models.gguf import GGUFFile, TensorInfo
 
 
@@ -51,6 +54,7 @@ def load_gguf_weights(
     small: dict[str, mx.array] = {}
     placed: set[str] = set()
     small_dtype = small_dtypes(network)
+    targets = loaded_formats((gguf.tensors[name] for name in places), total_memory_bytes())
     if "output.weight" not in places and "lm_head" in network:
         network.sanitize({})  # some families tie the head to the embedding only when they see this
     for name, place in places.items():
@@ -58,10 +62,11 @@ def load_gguf_weights(
         paths = place.halves or (place.path,)
         layer = find_module(network, paths[0].rpartition(".")[0])
         if place.path.endswith(".weight") and has_matrices(layer):
-            _place_stored(network, gguf, name, place)
+            _place_stored(network, gguf, name, place, targets)
             formats[tensor.quantization] += tensor.num_parameters
         else:
-            small[place.path] = _small_array(gguf, name, place).astype(small_dtype(place.path))
+            array = _small_array(gguf, name, place, targets)
+            small[place.path] = array.astype(small_dtype(place.path))
         placed.update(paths)
     place_arrays(network, small)
     check_complete(network, placed)
@@ -73,9 +78,11 @@ def load_gguf_weights(
     )
 
 
-def _place_stored(network: nn.Module, gguf: GGUFFile, name: str, place: Place) -> None:
-    """A matrix or a stack of them, as its blocks are stored."""
-    tensor, blocks = _stored_blocks(gguf, name, place)
+def _place_stored(
+    network: nn.Module, gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, str]
+) -> None:
+    """A matrix or a stack of them, as its blocks are stored or converted."""
+    tensor, blocks = _stored_blocks(gguf, name, place, targets)
     path = place.path.removesuffix(".weight")
     num_columns = tensor.shape[-1]
     if len(tensor.shape) > 2:
@@ -89,23 +96,29 @@ def _place_stored(network: nn.Module, gguf: GGUFFile, name: str, place: Place) -
         place_matrix(network, path, matrix)
 
 
-def _small_array(gguf: GGUFFile, name: str, place: Place) -> mx.array:
+def _small_array(gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, str]) -> mx.array:
     """float32"""
-    tensor, blocks = _stored_blocks(gguf, name, place)
+    tensor, blocks = _stored_blocks(gguf, name, place, targets)
     num_columns = 1 if len(tensor.shape) == 1 and blocks.shape[0] > 1 else tensor.shape[-1]
     flat = quantized.load_blocks(tensor.quantization, blocks, num_columns)
     return quantized.dequantize(flat).reshape(tensor.shape) + place.offset
 
 
-def _stored_blocks(gguf: GGUFFile, name: str, place: Place) -> tuple[TensorInfo, NDArray[np.uint8]]:
-    """Blocks uint8 [rows, row_bytes] in the order the network wants."""
+def _stored_blocks(
+    gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, str]
+) -> tuple[TensorInfo, NDArray[np.uint8]]:
+    """Blocks uint8 [rows, row_bytes] in the order the network wants, of a format with a kernel."""
     tensor, blocks = gguf.tensors[name], gguf.tensor_bytes(name)
-    if tensor.quantization not in quantized.GGUF_QUANTIZATIONS:
+    target = targets.get(name, tensor.quantization)
+    if target not in quantized.GGUF_QUANTIZATIONS:
         known = ", ".join(sorted(quantized.GGUF_QUANTIZATIONS))
         raise Unsupported(
             f"{tensor.name} is stored as {tensor.quantization}, which nothing here reads",
             hint=f"known formats: {known}",
         )
+    if target != tensor.quantization:
+        blocks = convert_blocks(tensor.quantization, target, blocks, tensor.shape[-1])
+        tensor = replace(tensor, quantization=target)
     if place.row_order is not None:
         blocks = blocks.reshape(tensor.shape[0], -1)[place.row_order]
     return tensor, blocks
