@@ -12,6 +12,7 @@ import mlx.core as mx
 import numpy as np
 
 from metal_kernels import reference
+from metal_kernels.int8_rows import pack_rows, pool_row_size, unpack_rows
 from metal_kernels.metal import fence, grouped_matmul, quantized_matmul, trust
 from metal_kernels.metal.attention_kernels import (
     NEVER,
@@ -21,6 +22,7 @@ from metal_kernels.metal.attention_kernels import (
     takes_head_sizes,
 )
 from metal_kernels.metal.block_formats import FORMATS, random_blocks
+from metal_kernels.metal.kv_rows import INT8
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import MAX_KERNEL_ROWS, choose_shape, paged_attention
 from metal_kernels.metal.quantized_matmul import StoredBlocks
@@ -46,6 +48,11 @@ class Needs(NamedTuple):
     block_size: int
     stacks: frozenset[str] = frozenset()
     """Formats of stacks of matrices, of which rows pick theirs by id."""
+
+    @property
+    def suffix(self) -> str:
+        """What the names of kernels for this kind of pool end in."""
+        return "_int8" if self.pool_dtype == INT8 else ""
 
     def describe(self) -> str:
         """The same needs give the same words; sizes of matrices count as far as they matter."""
@@ -153,7 +160,8 @@ def _product_checks(
 
 
 def _write_checks(needs: Needs) -> Iterator[Check]:
-    shape = (4, needs.num_kv_heads, needs.block_size, needs.head_size + needs.value_size)
+    row_size = pool_row_size(needs.head_size, needs.value_size, needs.pool_dtype)
+    shape = (4, needs.num_kv_heads, needs.block_size, row_size)
 
     def make(num_tokens: int) -> tuple[mx.array, mx.array, mx.array, mx.array]:
         pool = mx.zeros(shape, dtype=needs.pool_dtype)
@@ -168,7 +176,11 @@ def _write_checks(needs: Needs) -> Iterator[Check]:
         with mx.stream(mx.cpu):
             expected = reference.kv_write(pool + 0, slots, k, v)
         mx.eval(expected, kv_write(pool, slots, k, v))
-        return pool, expected
+        if needs.pool_dtype != INT8:
+            return pool, expected
+        found, wanted = (unpack_rows(rows, needs.head_size) for rows in (pool, expected))
+        step = mx.abs(wanted).max() / 127  # a tie may be rounded either way
+        return found, mx.where(mx.abs(found - wanted) <= step, found, wanted)
 
     def rope_write(num_tokens: int, interleaved: bool) -> tuple[mx.array, mx.array]:
         pool, slots, k, v = make(num_tokens)
@@ -190,18 +202,25 @@ def _write_checks(needs: Needs) -> Iterator[Check]:
         return actual, wanted
 
     for num_tokens in (1, 8):
-        yield "kv_write", f"{num_tokens} tokens", partial(write, num_tokens)
-        for interleaved in (False, True):
+        yield f"kv_write{needs.suffix}", f"{num_tokens} tokens", partial(write, num_tokens)
+        for interleaved in (False, True) if needs.pool_dtype != INT8 else ():
             variant = f"{num_tokens} tokens, {'interleaved' if interleaved else 'halves'}"
             yield "rope_kv_write", variant, partial(rope_write, num_tokens, interleaved)
+
+
+def _random_pool(needs: Needs, num_blocks: int) -> mx.array:
+    shape = (num_blocks, needs.num_kv_heads, needs.block_size)
+    if needs.pool_dtype != INT8:
+        return _random(*shape, needs.head_size + needs.value_size, dtype=needs.pool_dtype)
+    k, v = (_random(*shape, d, dtype=mx.float16) for d in (needs.head_size, needs.value_size))
+    with mx.stream(mx.cpu):
+        return pack_rows(k, v)
 
 
 def _attention_checks(needs: Needs) -> Iterator[Check]:
     def attend(context: int, num_rows: int) -> tuple[mx.array, mx.array]:
         num_blocks = -(-context // needs.block_size)
-        width = needs.head_size + needs.value_size
-        shape = (num_blocks + 1, needs.num_kv_heads, needs.block_size, width)
-        pool = _random(*shape, dtype=needs.pool_dtype)
+        pool = _random_pool(needs, num_blocks + 1)
         q = _random(num_rows, needs.num_heads, needs.head_size, dtype=needs.dtype)
         places: dict[str, Any] = {
             "block_tables": mx.arange(num_blocks, 0, -1, dtype=mx.int32)[None],
@@ -216,23 +235,23 @@ def _attention_checks(needs: Needs) -> Iterator[Check]:
         return paged_attention(q, pool, **places), expected
 
     def attend_without_matrices(context: int, num_rows: int) -> tuple[mx.array, mx.array]:
-        with trust.avoiding(matrix_kernel("").name):
+        with trust.avoiding(matrix_kernel(needs.suffix).name):
             return attend(context, num_rows)
 
     fence.record(mx.zeros((8,)))
     contexts = (7 * needs.block_size, 8 * needs.block_size, 1300)
     if takes_head_sizes(needs.head_size, needs.value_size):
-        matrix_rows = least_matrix_rows(needs.head_size, needs.value_size, "")
+        matrix_rows = least_matrix_rows(needs.head_size, needs.value_size, needs.suffix)
         for num_rows, context in product(_rows_of_every_shape(needs, NEVER), contexts):
             variant = f"{num_rows} rows, {context} tokens"
             check = partial(attend_without_matrices, context, num_rows)
-            yield attention_kernel("").name, variant, check
+            yield attention_kernel(needs.suffix).name, variant, check
         for num_rows, context in product(_rows_of_every_shape(needs, matrix_rows), contexts):
             variant = f"{num_rows} rows, {context} tokens"
             if num_rows * (needs.num_heads // needs.num_kv_heads) >= matrix_rows:
-                yield matrix_kernel("").name, variant, partial(attend, context, num_rows)
+                yield matrix_kernel(needs.suffix).name, variant, partial(attend, context, num_rows)
     rows = MAX_KERNEL_ROWS + 4
-    yield "gather_kv", f"{rows} rows", partial(attend, 200, rows)
+    yield f"gather_kv{needs.suffix}", f"{rows} rows", partial(attend, 200, rows)
 
 
 def _rows_of_every_shape(needs: Needs, matrix_rows: int) -> list[int]:

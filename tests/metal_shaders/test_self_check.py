@@ -37,6 +37,19 @@ def test_matrices_picked_by_id_are_checked_where_there_are_any(simulate):
     }
 
 
+def test_kernels_of_an_int8_pool_are_checked_where_it_is_one(simulate):
+    simulator = simulate()
+    needs = NEEDS._replace(products=frozenset(), pool_dtype=mx.uint8)
+    results = self_check.check_kernels(needs)
+    assert not failures(results)
+    launched = {launch.kernel for launch in simulator.launches}
+    assert launched == {r.kernel for r in results} | {"paged_attention_merge"}
+    assert all(name.endswith("_int8") for name in launched - {"paged_attention_merge"})
+    simulate(edit=lambda text: text.replace("values[i + j] * inverse", "values[i] * inverse"))
+    failed = {r.kernel for r in self_check.check_kernels(needs) if r.reason}
+    assert failed == {"kv_write_int8"}
+
+
 def test_a_wrong_kernel_is_marked_and_replaced(simulate):
     simulator = simulate(edit=lambda text: text.replace("s += 32", "s += 31"))
     results = self_check.check_kernels(NEEDS)
