@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from app.daemon.anthropic_fields import BLOCK, MESSAGES
 from app.daemon.fields import Fields, Json
 from app.daemon.ollama_requests import TextRequest
 from models.errors import InvalidInput
@@ -16,7 +17,7 @@ def parse_messages_request(body: Json) -> TextRequest:
     Raises:
         InvalidInput: in the words that Ollama uses here.
     """
-    fields = Fields(body, "MessagesRequest")
+    fields = Fields(body, MESSAGES)
     model, max_tokens = fields.text("model"), fields.integer("max_tokens")
     if not model:
         raise InvalidInput("model is required")
@@ -35,10 +36,10 @@ def parse_messages_request(body: Json) -> TextRequest:
 
 def parse_conversation(fields: Fields) -> list[Json]:
     """System prompt and messages as templates know them."""
-    items = fields.objects("messages", "[]anthropic.MessageParam")
+    items = fields.objects("messages")
     if not items:
         raise InvalidInput("messages is required")
-    system = _join_texts(fields.values.get("system"), "system")
+    system = _join_texts(fields.any("system"), "system")
     messages: list[Json] = [{"role": "system", "content": system}] if system else []
     names_by_id: dict[str, str] = {}
     for item in items:
@@ -49,12 +50,15 @@ def parse_conversation(fields: Fields) -> list[Json]:
 def _parse_message(fields: Fields, names_by_id: dict[str, str]) -> list[Json]:
     """One message; each tool result in it becomes a message of its own, before the rest."""
     role = fields.text("role").lower()
-    content = fields.values.get("content")
+    content = fields.any("content")
     if isinstance(content, str):
         return [{"role": role, "content": content}]
+    blocks = [] if content is None else content
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise InvalidInput("content must be a string or an array of blocks")
     message: Json = {"role": role, "content": ""}
     results, texts, calls = [], [], []
-    for block in fields.objects("content", "[]anthropic.ContentBlock"):
+    for block in [Fields(each, BLOCK, "messages.content.") for each in blocks]:
         kind = block.text("type")
         if kind == "text":
             texts.append(block.text("text"))
@@ -83,7 +87,7 @@ def _tool_result(block: Fields, names_by_id: dict[str, str]) -> Json:
     call_id = block.text("tool_use_id")
     return {
         "role": "tool",
-        "content": _join_texts(block.values.get("content"), "tool_result"),
+        "content": _join_texts(block.any("content"), "tool_result"),
         "tool_call_id": call_id,
         "tool_name": names_by_id.get(call_id, ""),
     }
@@ -111,32 +115,32 @@ def _parse_tools(fields: Fields) -> Json:
                 "parameters": tool.object("input_schema"),
             },
         }
-        for tool in fields.objects("tools", "[]anthropic.Tool")
+        for tool in fields.objects("tools")
     ]
-    choice = fields.object("tool_choice")
-    kind = choice.get("type", "auto")
+    choice = fields.nested("tool_choice")
+    kind = choice.any("type") or "auto"
     if kind == "none":
         return {"tools": []}
     if kind not in ("auto", "any", "tool"):
         raise InvalidInput(f"invalid tool_choice: {json.dumps(kind)}")
     if kind == "tool":
-        tools = [tool for tool in tools if tool["function"]["name"] == choice.get("name")]
+        tools = [tool for tool in tools if tool["function"]["name"] == choice.any("name")]
     if kind != "auto" and not tools:
-        named = repr(choice.get("name")) if kind == "tool" else "a tool"
+        named = repr(choice.any("name")) if kind == "tool" else "a tool"
         raise InvalidInput(f"tool_choice names {named}, which is not in tools")
     return {
         "tools": tools,
         "must_call": kind != "auto",
-        "parallel_calls": kind != "tool" and not choice.get("disable_parallel_tool_use", False),
+        "parallel_calls": kind != "tool" and not choice.any("disable_parallel_tool_use"),
     }
 
 
 def _parse_thinking(fields: Fields) -> bool | str | None:
     """Off unless it is asked for: Anthropic's clients do not expect thoughts by themselves."""
-    effort = fields.object("output_config").get("effort")
+    effort = fields.nested("output_config").any("effort")
     if effort is not None and effort not in _EFFORTS:
         raise InvalidInput(f"invalid effort: {json.dumps(effort)}")
-    kind = fields.object("thinking").get("type", "disabled")
+    kind = fields.nested("thinking").any("type") or "disabled"
     if kind not in ("enabled", "disabled", "adaptive"):
         raise InvalidInput(f"invalid thinking type: {json.dumps(kind)}")
     if kind == "disabled":
@@ -146,8 +150,7 @@ def _parse_thinking(fields: Fields) -> bool | str | None:
 
 def _parse_budget(fields: Fields) -> int | None:
     """How long a thought may be; Anthropic's own bounds, 1024 and max_tokens, are not asked for."""
-    thinking = Fields(fields.object("thinking"), "MessagesRequest", "thinking.")
-    budget = thinking.integer("budget_tokens")
+    budget = fields.nested("thinking").integer("budget_tokens")
     if budget is not None and budget <= 0:
         raise InvalidInput(f"thinking.budget_tokens must be positive, not {budget}")
     return budget

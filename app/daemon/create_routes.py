@@ -10,8 +10,10 @@ from starlette.responses import Response
 
 from app.daemon.fields import Fields
 from app.daemon.lines_reply import LinesReply, Say
+from app.daemon.ollama_fields import CREATE
 from app.daemon.ollama_requests import parse_model_field
 from app.daemon.options import check_options
+from app.daemon.request_log import CLIENT_LEFT
 from app.daemon.state import read_body, state_of
 from models.blobs import parse_digest
 from models.create import NewModel, create_model
@@ -20,13 +22,11 @@ from models.name import ModelName
 
 router = APIRouter()
 
-CLIENT_LEFT = 499
-
 
 @router.post("/api/create")
 async def create(request: Request) -> Response:
     """Make a model; what the Modelfile of a client says comes as JSON."""
-    fields = Fields(await read_body(request), "CreateRequest")
+    fields = Fields(await read_body(request), CREATE)
     new = parse_new_model(fields)
     library = state_of(request).catalog.library
 
@@ -92,9 +92,9 @@ def parse_new_model(fields: Fields) -> NewModel:
         files={key: str(value) for key, value in fields.object("files").items()},
         template=fields.text("template") or None,
         system=fields.text("system") or None,
-        licenses=_licenses(fields.values.get("license")),
+        licenses=_licenses(fields.any("license")),
         parameters=check_options(fields.object("parameters")),
-        messages=[each.values for each in fields.objects("messages", "[]api.Message")],
+        messages=[each.values for each in fields.objects("messages")],
     )
 
 

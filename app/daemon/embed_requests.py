@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.daemon.fields import Fields, Json
+from app.daemon.ollama_fields import EMBED, OLDER_EMBED
 from app.daemon.ollama_requests import parse_keep_alive_field, parse_model_field
+from app.daemon.openai_fields import EMBEDDINGS, RERANK
 from app.protocol import Embed
 from models.errors import InvalidInput
 
@@ -52,8 +54,8 @@ def parse_embed(body: Json) -> EmbedRequest:
     Raises:
         InvalidInput: in Ollama's words.
     """
-    fields = Fields(body, "EmbedRequest")
-    value = body.get("input")
+    fields = Fields(body, EMBED)
+    value = fields.any("input")
     texts = [] if value in (None, "") else [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InvalidInput("invalid input type")
@@ -68,7 +70,7 @@ def parse_embed(body: Json) -> EmbedRequest:
 
 def parse_older_embed(body: Json) -> EmbedRequest:
     """An `/api/embeddings` body: one text."""
-    fields = Fields(body, "EmbeddingRequest")
+    fields = Fields(body, OLDER_EMBED)
     prompt = fields.text("prompt")
     return EmbedRequest(
         model=parse_model_field(fields),
@@ -79,7 +81,7 @@ def parse_older_embed(body: Json) -> EmbedRequest:
 
 def parse_openai_embed(body: Json) -> EmbedRequest:
     """A `/v1/embeddings` body: a string, token ids, or a list of either."""
-    fields = Fields(body, "EmbedRequest")
+    fields = Fields(body, EMBEDDINGS)
     encoding = fields.text("encoding_format", "float")
     if encoding not in ("float", "base64"):
         raise InvalidInput(f'encoding_format must be "float" or "base64", not "{encoding}"')
@@ -88,7 +90,7 @@ def parse_openai_embed(body: Json) -> EmbedRequest:
         raise InvalidInput(f"dimensions must be 1 or more, not {dimensions}")
     return EmbedRequest(
         model=_parse_model(fields),
-        texts=_parse_texts(body.get("input")),
+        texts=_parse_texts(fields.any("input")),
         keep_alive_s=parse_keep_alive_field(fields),
         dimensions=dimensions,
         as_base64=encoding == "base64",
@@ -97,8 +99,8 @@ def parse_openai_embed(body: Json) -> EmbedRequest:
 
 def parse_rerank(body: Json) -> RerankRequest:
     """A `/v1/rerank` body, as Jina's and Cohere's clients send it."""
-    fields = Fields(body, "RerankRequest")
-    documents = [_parse_document(each) for each in fields.array("documents", "[]string")]
+    fields = Fields(body, RERANK)
+    documents = [_parse_document(each) for each in fields.array("documents")]
     query = fields.text("query")
     if not query or not documents:
         raise InvalidInput(f"{'documents' if query else 'query'} is required")

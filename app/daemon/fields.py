@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any, NoReturn
 
+from app.daemon.struct import Kind, Struct
 from models.errors import InvalidInput
 
 Json = dict[str, Any]
@@ -73,21 +74,26 @@ def _kind(value: Any) -> str:
 class Fields:
     """A JSON object read field by field; `null` counts as absent, unknown fields are ignored.
 
-    `struct` is the request's name in Ollama's source, for the error texts.
+    Only what is in its table can be read, and only as it stands there.
     """
 
-    def __init__(self, values: Json, struct: str, path: str = "") -> None:
+    def __init__(self, values: Json, struct: Struct, path: str = "") -> None:
         self.values = values
         self._struct = struct
         self._path = path
 
     def has(self, name: str) -> bool:
         """Present and not null."""
+        assert name in self._struct.fields, f"{self._struct.name} has no {name}"
         return self.values.get(name) is not None
+
+    def any(self, name: str) -> Any:
+        """A value of any kind; None when absent."""
+        return self._take(name, "any")
 
     def text(self, name: str, default: str = "") -> str:
         """A string."""
-        value = self.values.get(name)
+        value = self._take(name, "text")
         if value is None:
             return default
         if not isinstance(value, str):
@@ -96,7 +102,7 @@ class Fields:
 
     def flag(self, name: str, default: bool) -> bool:
         """A boolean."""
-        value = self.values.get(name)
+        value = self._take(name, "flag")
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -105,7 +111,7 @@ class Fields:
 
     def integer(self, name: str) -> int | None:
         """A whole number."""
-        value = self.values.get(name)
+        value = self._take(name, "integer")
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
@@ -114,7 +120,7 @@ class Fields:
 
     def number(self, name: str) -> float | None:
         """A number."""
-        value = self.values.get(name)
+        value = self._take(name, "number")
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -123,16 +129,22 @@ class Fields:
 
     def object(self, name: str) -> Json:
         """An object; empty when absent."""
-        value = self.values.get(name)
+        value = self._take(name, "object")
         if value is None:
             return {}
         if not isinstance(value, dict):
             self._refuse(name, value, "map[string]interface {}")
         return value
 
+    def nested(self, name: str) -> "Fields":
+        """An object with fields of its own; without any when absent."""
+        values, struct = self.object(name), self._struct.fields[name].struct
+        assert struct is not None, f"{name} has no fields of its own"
+        return Fields(values, struct, f"{self._path}{name}.")
+
     def texts(self, name: str) -> tuple[str, ...]:
         """An array of strings; empty when absent."""
-        values = self.array(name, "[]string")
+        values = self._list(name, self._take(name, "texts"), "[]string")
         for value in values:
             if not isinstance(value, str):
                 self._refuse(name, value, "string")
@@ -140,29 +152,38 @@ class Fields:
 
     def integers(self, name: str) -> tuple[int, ...]:
         """An array of whole numbers; empty when absent."""
-        values = self.array(name, "[]int")
+        values = self._list(name, self._take(name, "integers"), "[]int")
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int):
                 self._refuse(name, value, "int")
         return tuple(values)
 
-    def array(self, name: str, go_type: str) -> list[Any]:
-        """An array; empty when absent. `go_type` is its type in Ollama's source."""
-        value = self.values.get(name)
+    def array(self, name: str) -> list[Any]:
+        """An array of anything; empty when absent."""
+        return self._list(name, self._take(name, "array"), self._struct.fields[name].go_type)
+
+    def objects(self, name: str) -> list["Fields"]:
+        """An array of objects, to be read in turn."""
+        value, field = self._take(name, "objects"), self._struct.fields[name]
+        assert field.struct is not None
+        items = self._list(name, value, field.go_type)
+        for item in items:
+            if not isinstance(item, dict):
+                self._refuse(name, item, field.go_type.removeprefix("[]"))
+        return [Fields(item, field.struct, f"{self._path}{name}.") for item in items]
+
+    def _take(self, name: str, kind: Kind) -> Any:
+        field = self._struct.fields.get(name)
+        assert field is not None, f"{self._struct.name} has no {name}"
+        assert field.kind == kind, f"{self._struct.name}.{name} is {field.kind}, not {kind}"
+        return self.values.get(name)
+
+    def _list(self, name: str, value: Any, go_type: str) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
             self._refuse(name, value, go_type)
         return value
-
-    def objects(self, name: str, go_type: str) -> list["Fields"]:
-        """An array of objects, to be read in turn."""
-        path = f"{self._path}{name}."
-        items = self.array(name, go_type)
-        for item in items:
-            if not isinstance(item, dict):
-                self._refuse(name, item, go_type.removeprefix("[]"))
-        return [Fields(item, self._struct, path) for item in items]
 
     def _refuse(self, name: str, value: Any, go_type: str) -> NoReturn:
         shown = _kind(value)
@@ -170,5 +191,5 @@ class Fields:
             shown = f"number {json.dumps(value)}"
         raise InvalidInput(
             f"json: cannot unmarshal {shown} into Go struct field "
-            f"{self._struct}.{self._path}{name} of type {go_type}"
+            f"{self._struct.go_name}.{self._path}{name} of type {go_type}"
         )

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.daemon.fields import Fields
+from app.daemon.ollama_fields import COPY, DELETE, SHOW
 from app.daemon.ollama_requests import parse_model_field
 from app.daemon.state import read_body, state_of
 from app.daemon.watched_reply import JSONReply
@@ -43,7 +44,7 @@ async def ps(request: Request) -> Response:
 @router.post("/api/show")
 async def show(request: Request) -> Response:
     """All about one model."""
-    fields = Fields(await read_body(request), "ShowRequest")
+    fields = Fields(await read_body(request), SHOW)
     name = parse_model_field(fields)
     if not name:
         raise InvalidInput("model is required")
@@ -55,7 +56,7 @@ async def show(request: Request) -> Response:
 @router.post("/api/copy")
 async def copy(request: Request) -> Response:
     """A second name for a model."""
-    fields = Fields(await read_body(request), "CopyRequest")
+    fields = Fields(await read_body(request), COPY)
     state_of(request).catalog.copy(fields.text("source"), fields.text("destination"))
     return Response()
 
@@ -64,6 +65,6 @@ async def copy(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Remove a model; one in memory is unloaded."""
     state = state_of(request)
-    name = parse_model_field(Fields(await read_body(request), "DeleteRequest"))
+    name = parse_model_field(Fields(await read_body(request), DELETE))
     await state.pool.unload_name(state.catalog.delete(name))
     return Response()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.daemon.fields import Fields, Json
+from app.daemon.ollama_fields import CHAT, GENERATE
 from app.daemon.options import check_options, fix_seed, parse_options
 from app.daemon.request_id import new_answer_ids
 from app.durations import parse_keep_alive
@@ -66,7 +67,8 @@ def parse_model_field(fields: Fields) -> str:
 
 def parse_keep_alive_field(fields: Fields) -> float | None:
     """`keep_alive` in seconds; None when it is not given."""
-    return parse_keep_alive(fields.values["keep_alive"]) if fields.has("keep_alive") else None
+    value = fields.any("keep_alive")
+    return None if value is None else parse_keep_alive(value)
 
 
 def parse_chat(body: Json) -> TextRequest:
@@ -75,22 +77,22 @@ def parse_chat(body: Json) -> TextRequest:
     Raises:
         InvalidInput: in Ollama's words where it has any.
     """
-    fields = Fields(body, "ChatRequest")
-    messages = [parse_message(each) for each in fields.objects("messages", "[]api.Message")]
+    fields = Fields(body, CHAT)
+    messages = [parse_message(each) for each in fields.objects("messages")]
     common = _parse_common(fields)
     if not common["model"]:
         raise InvalidInput("model is required")
     return TextRequest(
         **common,
         messages=messages,
-        tools=[each.values for each in fields.objects("tools", "[]api.Tool")],
+        tools=[each.values for each in fields.objects("tools")],
         has_images=any("images" in message for message in messages),
     )
 
 
 def parse_generate(body: Json) -> TextRequest:
     """An `/api/generate` body; `system`, `prompt` and `images` become messages unless `raw`."""
-    fields = Fields(body, "GenerateRequest")
+    fields = Fields(body, GENERATE)
     prompt, system = fields.text("prompt"), fields.text("system")
     raw = fields.flag("raw", default=False)
     context = fields.integers("context")
@@ -124,14 +126,14 @@ def parse_message(fields: Fields) -> Json:
             message[name] = fields.text(name)
     if fields.texts("images"):
         message["images"] = list(fields.texts("images"))
-    calls = [_parse_tool_call(each) for each in fields.objects("tool_calls", "[]api.ToolCall")]
+    calls = [_parse_tool_call(each) for each in fields.objects("tool_calls")]
     if calls:
         message["tool_calls"] = calls
     return message
 
 
 def _parse_tool_call(fields: Fields) -> Json:
-    function = Fields(fields.object("function"), "ChatRequest", "messages.tool_calls.function.")
+    function = fields.nested("function")
     call: Json = {
         "type": "function",
         "function": {"name": function.text("name"), "arguments": function.object("arguments")},
@@ -151,8 +153,8 @@ def _parse_common(fields: Fields) -> Json:
         "adapter": fields.text("adapter") or None,
         "stream": fields.flag("stream", default=True),
         "keep_alive_s": parse_keep_alive_field(fields),
-        "think": parse_think(fields.values.get("think")),
-        "grammar": parse_format(fields.values.get("format")),
+        "think": parse_think(fields.any("think")),
+        "grammar": parse_format(fields.any("format")),
         "options": fields.object("options"),
         "num_logprobs": num_logprobs,
         "truncate": fields.flag("truncate", default=True),

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.daemon.fields import Fields, Json
 from app.daemon.ollama_requests import TextRequest, parse_keep_alive_field
+from app.daemon.openai_fields import CHAT_COMPLETION, COMPLETION
 from engine.request import Grammar
 from models.errors import InvalidInput
 
@@ -50,8 +51,8 @@ def parse_chat_completion(body: Json) -> OpenAIRequest:
     Raises:
         InvalidInput: with the field that is wrong.
     """
-    fields = Fields(body, "ChatCompletionRequest")
-    messages = parse_messages(fields.objects("messages", "[]openai.Message"))
+    fields = Fields(body, CHAT_COMPLETION)
+    messages = parse_messages(fields.objects("messages"))
     if not messages:
         raise InvalidInput("[] is too short - 'messages'")
     text = TextRequest(
@@ -59,7 +60,7 @@ def parse_chat_completion(body: Json) -> OpenAIRequest:
         messages=messages,
         **_parse_tools(fields),
         think=parse_effort(fields),
-        grammar=parse_grammar(fields.object("response_format"), "response_format"),
+        grammar=parse_grammar(fields.nested("response_format"), "response_format"),
         num_logprobs=_parse_logprobs(fields),
     )
     return OpenAIRequest([text], _include_usage(fields))
@@ -67,7 +68,7 @@ def parse_chat_completion(body: Json) -> OpenAIRequest:
 
 def parse_completion(body: Json) -> OpenAIRequest:
     """A `/v1/completions` body: text is continued as it is, without a chat template."""
-    fields = Fields(body, "CompletionRequest")
+    fields = Fields(body, COMPLETION)
     num_logprobs = fields.integer("logprobs")
     echo = fields.flag("echo", default=False)
     if echo and num_logprobs is not None and fields.flag("stream", default=False):
@@ -80,7 +81,8 @@ def parse_completion(body: Json) -> OpenAIRequest:
     num_best, num_choices = _parse_best_of(fields, text.num_choices)
     if num_best is not None:
         text = replace(text, num_choices=num_choices, num_logprobs=num_logprobs or 0)
-    prompts = _parse_prompts(body.get("prompt", ""))
+    prompt = fields.any("prompt")
+    prompts = _parse_prompts("" if prompt is None else prompt)
     texts = [replace(text, **prompt) for prompt in prompts]
     if echo:
         needs_reading = num_logprobs is not None or any(each.prompt_token_ids for each in texts)
@@ -124,7 +126,7 @@ def _parse_message(fields: Fields, names_by_id: dict[str, str]) -> Json:
     role = fields.text("role").lower()
     message: Json = {
         "role": "system" if role == "developer" else role,
-        "content": _parse_content(fields.values.get("content")),
+        "content": _parse_content(fields.any("content")),
     }
     thinking = fields.text("reasoning") or fields.text("reasoning_content")
     if thinking:
@@ -133,7 +135,7 @@ def _parse_message(fields: Fields, names_by_id: dict[str, str]) -> Json:
         call_id = fields.text("tool_call_id")
         message["tool_call_id"] = call_id
         message["tool_name"] = fields.text("name") or names_by_id.get(call_id, "")
-    calls = [_parse_tool_call(each) for each in fields.objects("tool_calls", "[]openai.ToolCall")]
+    calls = [_parse_tool_call(each) for each in fields.objects("tool_calls")]
     if calls:
         message["tool_calls"] = calls
         names_by_id.update((call["id"], call["function"]["name"]) for call in calls)
@@ -160,8 +162,8 @@ def _parse_content(content: Any) -> str:
 
 
 def _parse_tool_call(fields: Fields) -> Json:
-    function = Fields(fields.object("function"), "ChatCompletionRequest", "messages.tool_calls.")
-    arguments = function.values.get("arguments") or "{}"
+    function = fields.nested("function")
+    arguments = function.any("arguments") or "{}"
     try:
         parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
     except ValueError as error:
@@ -176,8 +178,8 @@ def _parse_tool_call(fields: Fields) -> Json:
 
 
 def _parse_tools(fields: Fields) -> Json:
-    tools = [each.values for each in fields.objects("tools", "[]api.Tool")]
-    return choose_tools(fields, tools, fields.values.get("tool_choice"))
+    tools = [each.values for each in fields.objects("tools")]
+    return choose_tools(fields, tools, fields.any("tool_choice"))
 
 
 def choose_tools(fields: Fields, tools: list[Json], choice: Any) -> Json:
@@ -210,15 +212,16 @@ def choose_tools(fields: Fields, tools: list[Json], choice: Any) -> Json:
 
 
 def _named(tool: Json) -> Any:
-    return (tool.get("function") or tool).get("name")
+    function = tool.get("function")
+    return (function if isinstance(function, dict) else tool).get("name")
 
 
 def parse_effort(fields: Fields) -> bool | str | None:
     """`reasoning.effort` or `reasoning_effort`, as `think`."""
-    effort = fields.object("reasoning").get("effort") or fields.values.get("reasoning_effort")
+    effort = fields.nested("reasoning").any("effort") or fields.any("reasoning_effort")
     if effort is None or effort == "":
         return None
-    if effort not in _EFFORTS:
+    if not isinstance(effort, str) or effort not in _EFFORTS:
         raise InvalidInput(
             f"invalid reasoning value: {json.dumps(effort)}"
             ' (must be "high", "medium", "low", "max", or "none")'
@@ -226,14 +229,14 @@ def parse_effort(fields: Fields) -> bool | str | None:
     return _EFFORTS[effort]
 
 
-def parse_grammar(wanted: Json, where: str) -> Grammar | None:
+def parse_grammar(wanted: Fields, where: str) -> Grammar | None:
     """What holds the answer to a `response_format`."""
-    kind = wanted.get("type", "text")
+    kind = wanted.any("type") or "text"
     if kind == "text":
         return None
     if kind == "json_object":
         return Grammar("json")
-    schema = (wanted.get("json_schema") or {}).get("schema")
+    schema = wanted.nested("json_schema").any("schema")
     if kind == "json_schema" and isinstance(schema, dict):
         return Grammar("json_schema", json.dumps(schema))
     raise InvalidInput(f"{where} must be of type text, json_object or json_schema with a schema")
@@ -283,10 +286,13 @@ def _parse_options(fields: Fields) -> Json:
 
 
 def _parse_stop(fields: Fields) -> list[str] | None:
-    stop = fields.values.get("stop")
+    stop = fields.any("stop")
     if stop is None:
         return None
-    return [stop] if isinstance(stop, str) else list(fields.texts("stop"))
+    stops = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
+        raise InvalidInput("stop must be a string or an array of strings")
+    return stops
 
 
 def _parse_logit_bias(fields: Fields) -> dict[int, float]:
@@ -315,4 +321,4 @@ def _is_token_id(value: Any) -> bool:
 
 
 def _include_usage(fields: Fields) -> bool:
-    return bool(fields.object("stream_options").get("include_usage"))
+    return bool(fields.nested("stream_options").any("include_usage"))

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app.daemon.encoder import Json
 from app.daemon.fields import Fields
 from app.daemon.lines_reply import LinesReply, Say
+from app.daemon.ollama_fields import PULL
 from app.daemon.ollama_requests import parse_model_field
 from app.daemon.state import read_body, state_of
 from models.errors import InvalidInput
@@ -21,7 +22,7 @@ router = APIRouter()
 @router.post("/api/pull")
 async def pull_model(request: Request) -> Response:
     """Fetch a model; what has come stays when the client leaves, and the next pull goes on."""
-    fields = Fields(await read_body(request), "PullRequest")
+    fields = Fields(await read_body(request), PULL)
     try:
         name = ModelName.parse(parse_model_field(fields))
     except InvalidInput as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.daemon.fields import Fields, Json
 from app.daemon.ollama_requests import TextRequest
+from app.daemon.openai_fields import FORMAT, ITEM, MESSAGE, RESPONSE
 from app.daemon.openai_requests import choose_tools, parse_effort, parse_grammar, parse_messages
 from models.errors import InvalidInput, Unsupported
 
@@ -28,8 +29,8 @@ def parse_response_request(body: Json, previous: Sequence[Json] = ()) -> Respons
         InvalidInput: with the field that is wrong.
         Unsupported: what only OpenAI's own servers can do.
     """
-    fields = Fields(body, "ResponsesRequest")
-    if fields.has("conversation"):
+    fields = Fields(body, RESPONSE)
+    if fields.any("conversation") is not None:
         raise Unsupported("conversation is not supported", hint="use previous_response_id")
     if fields.flag("background", default=False):
         raise Unsupported("background is not supported", hint="wait for the response, or stream it")
@@ -37,7 +38,7 @@ def parse_response_request(body: Json, previous: Sequence[Json] = ()) -> Respons
         raise InvalidInput("model is required")
     instructions = fields.text("instructions")
     system: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
-    own_items = _parse_input(body.get("input"))
+    own_items = _parse_input(fields.any("input"))
     if not own_items:
         raise InvalidInput("input is required")
     items = [*previous, *own_items]
@@ -88,14 +89,16 @@ def _parse_input(value: Any) -> list[Json]:
     """The input as items."""
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": value}]
-    items = Fields({"input": value}, "ResponsesRequest").objects("input", "[]openai.Item")
-    return [item.values for item in items]
+    items = [] if value is None else value
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InvalidInput("input must be a string or an array of items")
+    return items
 
 
 def _parse_items(items: Sequence[Json]) -> list[Json]:
     """Items as messages of the chat API, read by its rules."""
-    messages = _to_messages([Fields(item, "ResponsesRequest", "input.") for item in items])
-    return parse_messages([Fields(each, "ResponsesRequest", "input.") for each in messages])
+    messages = _to_messages([Fields(item, ITEM, "input.") for item in items])
+    return parse_messages([Fields(each, MESSAGE, "input.") for each in messages])
 
 
 def _to_messages(items: Sequence[Fields]) -> list[Json]:
@@ -104,10 +107,12 @@ def _to_messages(items: Sequence[Fields]) -> list[Json]:
     for item in items:
         kind = item.text("type", "message")
         if kind == "message":
-            _assistant_or_new(messages, item.text("role"))["content"] = item.values.get("content")
+            _assistant_or_new(messages, item.text("role"))["content"] = item.any("content")
         elif kind == "reasoning":
-            parts = item.array("summary", "[]openai.Part") + item.array("content", "[]openai.Part")
-            thinking = "".join(str(part.get("text", "")) for part in parts)
+            content = item.any("content")
+            parts = item.array("summary") + (content if isinstance(content, list) else [])
+            texts = [part.get("text", "") for part in parts if isinstance(part, dict)]
+            thinking = "".join(map(str, texts))
             messages.append({"role": "assistant", "content": "", "reasoning": thinking})
         elif kind == "function_call":
             function = {"name": item.text("name"), "arguments": item.text("arguments")}
@@ -118,7 +123,7 @@ def _to_messages(items: Sequence[Fields]) -> list[Json]:
             calls = message.setdefault("tool_calls", [])
             calls.append({"id": item.text("call_id"), "function": function})
         elif kind == "function_call_output":
-            output = item.values.get("output")
+            output = item.any("output")
             call_id = item.text("call_id")
             messages.append({"role": "tool", "content": output, "tool_call_id": call_id})
         else:
@@ -137,7 +142,7 @@ def _assistant_or_new(messages: list[Json], role: str) -> Json:
 
 def _parse_tools(fields: Fields) -> Json:
     tools: list[Json] = []
-    for tool in fields.objects("tools", "[]openai.Tool"):
+    for tool in fields.objects("tools"):
         if tool.text("type") != "function":
             raise Unsupported(f"tools of type {tool.text('type')!r} are not supported")
         function = {
@@ -146,12 +151,11 @@ def _parse_tools(fields: Fields) -> Json:
             "parameters": tool.object("parameters"),
         }
         tools.append({"type": "function", "function": function})
-    return choose_tools(fields, tools, fields.values.get("tool_choice"))
+    return choose_tools(fields, tools, fields.any("tool_choice"))
 
 
-def _flat_format(fields: Fields) -> Json:
+def _flat_format(fields: Fields) -> Fields:
     """`text.format` as the chat API's `response_format`."""
-    wanted = fields.object("text").get("format") or {}
-    if not isinstance(wanted, dict):
-        raise InvalidInput("text.format must be an object")
-    return {"type": wanted.get("type", "text"), "json_schema": {"schema": wanted.get("schema")}}
+    wanted = fields.nested("text").nested("format")
+    schema = {"schema": wanted.any("schema")}
+    return Fields({"type": wanted.any("type"), "json_schema": schema}, FORMAT, "text.format.")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from app.daemon.answer import Answering, Asked
 from app.daemon.encoder import Json
 from app.daemon.fields import Fields
+from app.daemon.openai_fields import DETOKENIZE, TOKENIZE
 from app.daemon.reply import ResultReply
 from app.daemon.state import read_body, state_of
 from app.protocol import Detokenize, Detokenized, Tokenize, Tokenized
@@ -20,7 +21,7 @@ router = APIRouter()
 @router.post("/v1/tokenize")
 async def tokenize(request: Request) -> Response:
     """Token ids of `prompt` (`content` and `text` are other servers' names for it)."""
-    fields = Fields(await read_body(request), "TokenizeRequest")
+    fields = Fields(await read_body(request), TOKENIZE)
     named = [name for name in ("prompt", "content", "text") if fields.has(name)]
     if not named:
         raise InvalidInput("prompt is required")
@@ -47,7 +48,7 @@ async def tokenize(request: Request) -> Response:
 @router.post("/v1/detokenize")
 async def detokenize(request: Request) -> Response:
     """The text of `tokens`."""
-    fields = Fields(await read_body(request), "DetokenizeRequest")
+    fields = Fields(await read_body(request), DETOKENIZE)
     asked = Detokenize(uuid.uuid4().hex, fields.integers("tokens"))
 
     def write(answering: Answering) -> Json:

@@ -12,6 +12,7 @@ from app.daemon.fields import Fields, parse_body
 from app.daemon.ollama_requests import parse_chat, parse_generate, to_generates
 from app.daemon.openai_requests import parse_chat_completion, parse_completion
 from app.daemon.options import parse_options
+from app.daemon.struct import Struct, text
 from app.protocol import Generate
 from engine.request import Grammar
 from models.errors import InvalidInput
@@ -189,7 +190,7 @@ def test_fields_name_their_place_in_gos_words() -> None:
         "json: cannot unmarshal array into Go struct field ChatRequest.messages.content"
         " of type string"
     )
-    assert Fields({"a": None}, "X").text("a", "default") == "default"
+    assert Fields({"a": None}, Struct("X", "X", {"a": text()})).text("a", "default") == "default"
 
 
 def test_loopback_hosts_and_local_pages_are_known() -> None:
