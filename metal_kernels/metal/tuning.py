@@ -51,10 +51,11 @@ CHOICES = {
 FAMILIES = {
     "p": Tuning(attention_threadgroups=64),
     "g": Tuning(attention_threadgroups=128),
-    "s": Tuning(attention_threadgroups=320),
-    "d": Tuning(attention_threadgroups=640),
+    "s": Tuning(attention_threadgroups=320, small_wide_outputs=8192),
+    "d": Tuning(attention_threadgroups=640, small_wide_outputs=16384),
 }
-"""By the letter that ends the GPU's architecture: phone, base and Pro, Max, Ultra."""
+"""By the letter that ends the GPU's architecture: phone, base and Pro, Max, Ultra. About eight
+threadgroups a core, of which the last two have up to 40 and 80."""
 
 
 def family_of(architecture: str) -> str:
