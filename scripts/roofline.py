@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from models.chips import CHIPS, Chip  # noqa: E402
-from scripts.roofline_parts.launches import trace_step  # noqa: E402
+from scripts.roofline_parts.launches import launches_per_token  # noqa: E402
 from scripts.roofline_parts.models import MIX, MODELS, Model  # noqa: E402
 from scripts.roofline_parts.published import PUBLISHED, Figure  # noqa: E402
 
@@ -51,14 +51,8 @@ kernels stay within 1.03 (products) and 1.05 (attention) of these bytes.
 LAUNCHES = """
 Launches are the operations of MLX's graph of our decode step that need a kernel. What one costs
 beyond its bytes is unknown to us and in none of these figures: a microsecond each takes a twelfth
-of the 1B model's speed on an M4 Max, and nothing that matters of the 70B's."""
-
-MIXTURE = """
-The mixture's bytes are those of the experts a token uses."""
-
-ALL_EXPERTS = """
-**Not so yet:** our Metal path dequantizes all experts of a layer, so that the figures of the
-mixture here and below are what a kernel over the chosen ones would reach."""
+of the 1B model's speed on an M4 Max, and nothing that matters of the 70B's. The mixture's bytes are
+those of the experts a token uses, which are all that its kernel reads."""
 
 SPEED = f"""\
 ## Expected tokens per second
@@ -79,7 +73,6 @@ the ceiling of {MIX}: what we should reach.
 
 def _bytes_section() -> Iterator[str]:
     yield BYTES
-    steps = [trace_step(model, CONTEXT) for model in MODELS]
     rows = [
         (
             model.name,
@@ -87,16 +80,13 @@ def _bytes_section() -> Iterator[str]:
             f"{model.weight_bytes / 1e6:.0f}",
             f"{model.kv_bytes(CONTEXT) / 1e6:.0f}",
             f"{model.activation_bytes(NUM_SPLITS) / 1e6:.0f}",
-            str(step.num_launches),
+            str(launches_per_token(model, CONTEXT)),
         )
-        for model, step in zip(MODELS, steps, strict=True)
+        for model in MODELS
     ]
     header = ("model", "file GB", "products MB", "attention MB", "rest MB", "launches")
     yield from _table(header, rows)
     yield LAUNCHES
-    yield MIXTURE
-    if any(step.reads_all_experts for step in steps):
-        yield ALL_EXPERTS
 
 
 def _speed_section() -> Iterator[str]:

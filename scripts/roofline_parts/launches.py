@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from unittest.mock import patch
 
 import mlx.core as mx
@@ -13,7 +13,8 @@ import numpy as np
 from engine.batch import Batch
 from engine.kv_cache import KVCache, LayerShape
 from engine.network.fusion import RoPE, fuse
-from engine.network.placing import place_matrix
+from engine.network.placing import place_matrix, place_stack
+from engine.network.stacked_layers import is_stacked
 from engine.network.zoo import build_network
 from metal_kernels import (
     experts,
@@ -51,26 +52,18 @@ _ASKING = [
 _HIDDEN, _HEADS, _KV_HEADS, _HEAD_SIZE, _BLOCK, _FORMAT = 512, 16, 8, 32, 16, "Q8_0"
 
 
-class Step(NamedTuple):
-    """What a decoded token launches."""
-
-    num_launches: int
-    reads_all_experts: bool
-    """Whether a mixture's experts are dequantized for MLX's own product."""
-
-
-def trace_step(model: Model, context: int) -> Step:
+def launches_per_token(model: Model, context: int) -> int:
     """A layer's launches times the layers, and those around them.
 
     Traced with one and two layers of the architecture at a small size, which their number does not
     depend on.
     """
-    one, two = (_launched(model, num_layers, context) for num_layers in (1, 2))
-    total = len(one) + (len(two) - len(one)) * (model.num_layers - 1)
-    return Step(total, "GatherMM" in one)
+    one, two = (len(launched(model, num_layers, context)) for num_layers in (1, 2))
+    return one + (two - one) * (model.num_layers - 1)
 
 
-def _launched(model: Model, num_layers: int, context: int) -> list[str]:
+def launched(model: Model, num_layers: int, context: int) -> list[str]:
+    """Names of the operations that need a kernel, of a model with so many layers."""
     with ExitStack() as stack:
         for module in _ASKING:
             stack.enter_context(patch.object(module, "backend", lambda: "metal"))
@@ -133,6 +126,10 @@ def _make_network(model: Model, num_layers: int) -> Any:
             num_rows, num_columns = module.weight.shape
             blocks = np.zeros((num_rows, reference.row_bytes(_FORMAT, num_columns)), np.uint8)
             place_matrix(network, path, quantized.load_blocks(_FORMAT, blocks, num_columns))
+        elif is_stacked(module):
+            *sizes, num_columns = module.weight.shape
+            blocks = np.zeros((*sizes, reference.row_bytes(_FORMAT, num_columns)), np.uint8)
+            place_stack(network, path, grouped.load_blocks(_FORMAT, blocks, num_columns))
     fuse(network)
     network.eval()
     mx.eval([m._rotation.inv_freq for m in network.modules() if isinstance(m, RoPE)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.roofline_parts.launches import trace_step
+from scripts.roofline_parts.launches import launched, launches_per_token
 from scripts.roofline_parts.models import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +31,16 @@ def test_weights_add_up_to_the_size_of_the_file(name, file_gb):
 
 def test_launches_grow_by_the_layer():
     small, large = MODELS[0], MODELS[2]
-    per_layer = (trace_step(large, 4096).num_launches - trace_step(small, 4096).num_launches) / (
+    per_layer = (launches_per_token(large, 4096) - launches_per_token(small, 4096)) / (
         large.num_layers - small.num_layers
     )
     # Two norms and two sums, q/k/v, rotation and write, attention and its merge, output, gate and
     # up, their product, down.
     assert per_layer == 12
+
+
+def test_a_mixture_is_not_multiplied_whole():
+    names = launched(MODELS[-1], 1, 4096)
+    assert MODELS[-1].num_experts
+    assert "CustomKernel" in names
+    assert "GatherMM" not in names
