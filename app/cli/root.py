@@ -45,6 +45,7 @@ COMMANDS = {
     "finetune": "finetune",
     "bench": "bench",
     "perplexity": "perplexity",
+    "verify": "verify",
     "doctor": "doctor",
     "worker": "worker",
 }

@@ -13,6 +13,7 @@ from app.sizes import format_bytes
 if TYPE_CHECKING:
     from models.details import ModelDetails, TensorSummary
     from models.files import ModelFiles
+    from models.receipts import Receipt
 
 
 @click.command("show")
@@ -24,17 +25,20 @@ if TYPE_CHECKING:
 def show_command(model: str, template: bool, license_: bool, tensors: bool, as_json: bool) -> None:
     """Show what a model is: size, abilities, template, license."""
     from models.details import describe
+    from models.receipts import read_receipt
     from models.resolve import resolve
 
-    files = resolve(model, open_library(read_settings()))
+    library = open_library(read_settings())
+    files = resolve(model, library)
     found = describe(files)
+    receipt = read_receipt(library.root, files.digest)
     if template or license_:
         click.echo((found.template if template else found.license) or "")
     elif as_json:
         listed = {"tensors": [asdict(t) for t in found.tensors]} if tensors else {}
-        print_json(_entry(files, found, verbose=tensors) | listed)
+        print_json(_entry(files, found, verbose=tensors) | listed | {"receipt": receipt})
     else:
-        _print_facts(files, found)
+        _print_facts(files, found, receipt)
         if tensors:
             _print_tensors(found.tensors)
 
@@ -52,11 +56,14 @@ def _entry(files: "ModelFiles", found: "ModelDetails", *, verbose: bool) -> dict
         "system": files.system,
         "template": found.template,
         "license": found.license,
+        "conversions": list(found.conversions),
         "model_info": found.model_info(verbose=verbose),
     }
 
 
-def _print_facts(files: "ModelFiles", found: "ModelDetails") -> None:
+def _print_facts(files: "ModelFiles", found: "ModelDetails", receipt: "Receipt | None") -> None:
+    from models.receipts import summarize_receipt
+
     details = found.details
     facts = [
         ("name", files.name),
@@ -64,6 +71,8 @@ def _print_facts(files: "ModelFiles", found: "ModelDetails") -> None:
         ("parameters", f"{details.parameter_count} ({found.parameter_count:,})"),
         ("experts", found.experts),
         ("quantization", details.quantization),
+        *(("converted", line) for line in found.conversions),
+        ("verified", summarize_receipt(receipt) if receipt else ""),
         ("size", format_bytes(found.total_bytes)),
         ("context length", f"{details.context_length:,} tokens"),
         ("embedding length", f"{details.embedding_length:,}"),
