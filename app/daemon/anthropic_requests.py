@@ -138,7 +138,7 @@ def _parse_tools(fields: Fields) -> Json:
 def _parse_thinking(fields: Fields) -> bool | str | None:
     """Off unless it is asked for: Anthropic's clients do not expect thoughts by themselves."""
     effort = fields.nested("output_config").any("effort")
-    if effort is not None and effort not in _EFFORTS:
+    if effort is not None and not (isinstance(effort, str) and effort in _EFFORTS):
         raise InvalidInput(f"invalid effort: {json.dumps(effort)}")
     kind = fields.nested("thinking").any("type") or "disabled"
     if kind not in ("enabled", "disabled", "adaptive"):
