@@ -15,7 +15,7 @@ from engine.draft_model import DraftModel
 from engine.embedding import Embedder
 from engine.engine import Engine
 from engine.kernels import StoredMatrix, check_metal_kernels, replaced_kernels
-from engine.memory import BLOCK_SIZE
+from engine.memory import BLOCK_SIZE, num_blocks
 from engine.model_runner import ModelRunner
 from engine.network.directory_weights import load_directory_weights, read_config
 from engine.network.gguf_config import config_from_gguf
@@ -117,6 +117,7 @@ def load_model(
         InvalidModelFile: the files are damaged or do not fit together.
         Unsupported: nothing here can run this architecture.
         InvalidInput: an option is out of range.
+        Busy: there is not enough memory.
     """
     if options.num_threads is not None:
         backend.set_num_threads(options.num_threads)
@@ -127,17 +128,22 @@ def load_model(
     context = min(_wanted_context(options), trained)
     fit_rope_to_context(loaded.network, loaded.config, context)
     weight_bytes = loaded.weights.num_bytes + (draft.weights.num_bytes if draft else 0)
-    runner, num_blocks = make_runner(
+    runner, plan = make_runner(
         loaded.network,
+        loaded.config,
         weight_bytes=weight_bytes,
         draft_token_bytes=cache_token_bytes(draft) if draft else 0,
         context_tokens=context,
+        is_context_asked=options.max_context_tokens is not None,
         kv_cache_bytes=options.kv_cache_bytes,
     )
+    for given_up in plan.given_up:
+        log.warning("%s has little memory here; it makes do with %s", files.name, given_up)
+    pool = BlockPool(num_blocks(plan), BLOCK_SIZE)
     limits = SchedulerLimits(
-        max_step_tokens=options.max_step_tokens,
+        max_step_tokens=min(options.max_step_tokens, plan.step_tokens),
         max_running=options.max_running,
-        max_context_tokens=min(context, num_blocks * BLOCK_SIZE),
+        max_context_tokens=min(context, pool.num_blocks * BLOCK_SIZE),
         max_draft_tokens=options.max_draft_tokens if runner.is_paged else 0,
     )
     info = ModelInfo(
@@ -154,11 +160,10 @@ def load_model(
     disk_cache = _open_disk_cache(files, options) if runner.is_paged else None
     if draft is not None and not runner.is_paged:
         raise InvalidInput(f"{files.name} takes no draft model: its state cannot be cut back")
-    drafter = None if draft is None else make_draft_model(draft, loaded, num_blocks, limits)
-    pool = BlockPool(num_blocks, BLOCK_SIZE)
+    drafter = None if draft is None else make_draft_model(draft, loaded, pool.num_blocks, limits)
     engine = _make_engine(loaded, runner, pool, limits, disk_cache, drafter)
     cache = runner.kv_cache if isinstance(runner, ModelRunner) else None
-    embedder = Embedder(files, loaded.network, cache, pool, max_step_tokens=options.max_step_tokens)
+    embedder = Embedder(files, loaded.network, cache, pool, max_step_tokens=limits.max_step_tokens)
     return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine, embedder)
 
 

@@ -1,28 +1,37 @@
 """Puts a runner around a network: paged where its layers allow, else with state by sequence."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import mlx.nn as nn
 
 from engine.kv_cache import KVCache, layer_windows, probe_layers
-from engine.memory import BLOCK_SIZE, num_pool_blocks
+from engine.memory import BLOCK_SIZE, num_blocks, plan_model_memory
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
-from engine.network.precision import CACHE_DTYPE
+from engine.network.precision import CACHE_DTYPE, activation_dtype
 from engine.network.zoo import make_states
 from engine.state_runner import StateRunner, measure_token_bytes
 from models.errors import Unsupported
+from models.memory_plan import LOGIT_ROWS, MemoryNeeds, MemoryPlan, row_bytes
 
 
 def make_runner(
     network: nn.Module,
+    config: Mapping[str, Any],
     *,
     weight_bytes: int,
     draft_token_bytes: int,
     context_tokens: int,
+    is_context_asked: bool,
     kv_cache_bytes: int | None,
-) -> tuple[ModelRunner | StateRunner, int]:
-    """The runner and the number of blocks; the network's small layers are fused with it."""
+) -> tuple[ModelRunner | StateRunner, MemoryPlan]:
+    """The runner and what it may use; the network's small layers are fused with it.
+
+    Raises:
+        Busy: there is not enough memory.
+    """
     try:
         shapes, windows = probe_layers(network), layer_windows(network)
     except Unsupported:
@@ -33,15 +42,20 @@ def make_runner(
         token_bytes = sum(shape.token_bytes(CACHE_DTYPE) for shape in shapes)
     else:
         token_bytes = measure_token_bytes(network, partial(make_states, network))
-    num_blocks = num_pool_blocks(
+    width = int(config.get("hidden_size") or 4096)
+    feed_forward_width = int(config.get("intermediate_size") or 4 * width)
+    needs = MemoryNeeds(
         weight_bytes=weight_bytes,
         token_bytes=token_bytes + draft_token_bytes,
-        context_tokens=context_tokens,
-        kv_cache_bytes=kv_cache_bytes,
+        row_bytes=row_bytes(width, feed_forward_width, activation_dtype().size),
+        logit_bytes=LOGIT_ROWS * int(config.get("vocab_size") or 131_072) * 4,
+        context_tokens=-(-context_tokens // BLOCK_SIZE) * BLOCK_SIZE,
+        is_context_asked=is_context_asked,
     )
+    plan = plan_model_memory(needs, kv_cache_bytes=kv_cache_bytes)
     if not shapes:
-        return StateRunner(network, partial(make_states, network)), num_blocks
+        return StateRunner(network, partial(make_states, network)), plan
     cache = KVCache(
-        shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=CACHE_DTYPE
+        shapes, windows, num_blocks=num_blocks(plan), block_size=BLOCK_SIZE, dtype=CACHE_DTYPE
     )
-    return ModelRunner(network, cache), num_blocks
+    return ModelRunner(network, cache), plan

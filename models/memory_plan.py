@@ -71,6 +71,18 @@ class MemoryPlan:
         """Weights, cache, activations and the program."""
         return self.weight_bytes + self.cache_bytes + self.step_bytes + PROCESS_BYTES
 
+    def with_cache(self, cache_bytes: int, needs: MemoryNeeds) -> "MemoryPlan":
+        """With a cache of a size that somebody else decided."""
+        token_bytes = needs.small_token_bytes if self.is_cache_small else needs.token_bytes
+        wanted = needs.context_tokens * needs.num_parallel
+        cache_tokens = min(wanted, cache_bytes // token_bytes) if token_bytes else wanted
+        return replace(
+            self,
+            cache_bytes=cache_tokens * token_bytes,
+            cache_tokens=cache_tokens,
+            context_tokens=min(cache_tokens, needs.context_tokens),
+        )
+
 
 def plan_memory(needs: MemoryNeeds, memory_bytes: int) -> MemoryPlan:
     """The layout on a machine with so much memory, budget included.
