@@ -18,9 +18,8 @@ PRE_TOKENIZER = (
 )
 
 
-def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of exactly `vocab_size` tokens, specials first."""
-    tokenizer = Tokenizer(models.BPE())
+def make_tokenizer(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PRE_TOKENIZER), behavior="isolated"),
@@ -28,6 +27,12 @@ def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
+    """A tokenizer of exactly `vocab_size` tokens, specials first."""
+    tokenizer = make_tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(SPECIAL),
@@ -36,6 +41,15 @@ def train_tokenizer(texts: list[str], vocab_size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     assert tokenizer.get_vocab_size() == vocab_size, tokenizer.get_vocab_size()
+    return tokenizer
+
+
+def rebuild_tokenizer(tokens: list[str], merges: list[str]) -> Tokenizer:
+    """The tokenizer that a GGUF file describes."""
+    vocab = {token: i for i, token in enumerate(tokens)}
+    pairs = [(first, second) for first, second in (m.split(" ") for m in merges)]
+    tokenizer = make_tokenizer(models.BPE(vocab=vocab, merges=pairs))
+    tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer
 
 

@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_tokenizer(path: Path, shape: Shape, seed: int) -> Tokenizer:
+def provide_tokenizer(path: Path, shape: Shape, seed: int) -> Tokenizer:
     if not path.exists():
         train_tokenizer(sample_texts(seed, 60_000), shape.vocab_size).save(str(path))
     return load_tokenizer(path)
@@ -94,10 +94,10 @@ def train_step(network: Network, step: list[Batch], rank: int, world_size: int) 
 class Run:
     """The network, its optimizers and how far they are."""
 
-    def __init__(self, work: Path, seed: int, device: str) -> None:
+    def __init__(self, work: Path, seed: int, device: str, shape: Shape) -> None:
         torch.manual_seed(seed)
         self.path = work / "checkpoint.pt"
-        self.network = Network(Shape()).to(device)
+        self.network = Network(shape).to(device)
         self.optimizers = make_optimizers(self.network, MUON_LR, ADAM_LR)
         self.rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
         self.step = self.num_tokens = 0
@@ -155,7 +155,7 @@ def seconds_left(end: float) -> float:
 
 def train(rank: int, world_size: int, args: argparse.Namespace) -> None:
     """One of the processes; the first keeps the clock, the log and the checkpoint."""
-    run = Run(args.work, args.seed, args.device)
+    run = Run(args.work, args.seed, args.device, Shape())
     stream = make_stream(args, run.step)
     start = written = time.monotonic()
     end, smooth, first_tokens = start + 60 * args.minutes, math.nan, run.num_tokens
@@ -190,7 +190,7 @@ def train_on_core(rank: int, args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
-    make_tokenizer(args.work / "tokenizer.json", Shape(), args.seed)
+    provide_tokenizer(args.work / "tokenizer.json", Shape(), args.seed)
     if args.device == "cuda":
         train(0, 1, args)
         return
