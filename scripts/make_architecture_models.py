@@ -96,6 +96,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Phi3",
         {"rope_parameters": LONG_ROPE, "original_max_position_embeddings": 16},
     ),
+    "lfm2": (
+        "Lfm2",
+        {
+            "layer_types": ["conv", "full_attention", "conv"],
+            "num_hidden_layers": 3,
+            "block_auto_adjust_ff_dim": False,
+            "rope_parameters": PLAIN_ROPE,
+        },
+    ),
     "granite": (
         "Granite",
         {

@@ -1,12 +1,17 @@
 """A GGUF file's metadata as the configuration that mlx-lm's network classes are built from."""
 
-from engine.network.architectures import deepseek, dense, experts
+from engine.network.architectures import deepseek, dense, experts, hybrid
 from engine.network.architectures.common import Config, Family
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
 from models.gguf import GGUFFile
 
-FAMILIES: dict[str, Family] = {**dense.FAMILIES, **experts.FAMILIES, **deepseek.FAMILIES}
+FAMILIES: dict[str, Family] = {
+    **dense.FAMILIES,
+    **experts.FAMILIES,
+    **deepseek.FAMILIES,
+    **hybrid.FAMILIES,
+}
 
 
 def config_from_gguf(file: GGUFFile) -> Config:

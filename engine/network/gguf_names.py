@@ -16,6 +16,12 @@ _TOP = {
     "output_norm": "model.norm",
     "output": "lm_head",
 }
+_OWN_TOP = {
+    "lfm2": _TOP
+    | {"output_norm": "model.embedding_norm", "token_embd_norm": "model.embedding_norm"}
+}
+"""Of architectures that name something there as no other."""
+
 _LAYER = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -64,6 +70,19 @@ _OWN_NAMES = {
         "post_attention_norm": "post_self_attn_layernorm",
         "post_ffw_norm": "post_mlp_layernorm",
         "ffn_up": "mlp.gate_up_proj",
+    },
+    "lfm2": {
+        "attn_norm": "operator_norm",
+        "attn_q_norm": "self_attn.q_layernorm",
+        "attn_k_norm": "self_attn.k_layernorm",
+        "attn_output": "self_attn.out_proj",
+        "shortconv.conv": "conv.conv",
+        "shortconv.in_proj": "conv.in_proj",
+        "shortconv.out_proj": "conv.out_proj",
+        "ffn_norm": "ffn_norm",
+        "ffn_gate": "feed_forward.w1",
+        "ffn_up": "feed_forward.w3",
+        "ffn_down": "feed_forward.w2",
     },
     "olmo2": {
         "post_attention_norm": "post_attention_layernorm",
@@ -181,7 +200,7 @@ def _path(name: str, architecture: str) -> str:
     if match and f"{match[2]}.{kind}" in _WHOLE_PARAMETERS:
         return f"model.layers.{int(match[1])}.{_WHOLE_PARAMETERS[f'{match[2]}.{kind}']}"
     names = _LAYER | _OWN_NAMES.get(architecture, {})
-    path = names.get(match[2]) if match else _TOP.get(stem)
+    path = names.get(match[2]) if match else _OWN_TOP.get(architecture, _TOP).get(stem)
     if path is None or kind not in ("weight", "bias"):
         raise InvalidModelFile(f"the tensor {name!r} is not known in a {architecture} model")
     return f"model.layers.{int(match[1])}.{path}.{kind}" if match else f"{path}.{kind}"

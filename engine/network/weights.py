@@ -66,6 +66,8 @@ def load_gguf_weights(
             formats[tensor.quantization] += tensor.num_parameters
         else:
             array = _small_array(gguf, name, place, targets)
+            if isinstance(layer, nn.Conv1d):
+                array = array[..., None]  # of one channel, which files leave out
             small[place.path] = array.astype(small_dtype(place.path))
         placed.update(paths)
     place_arrays(network, small)

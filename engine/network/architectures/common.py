@@ -6,6 +6,8 @@ Names that an mlx-lm class would silently replace by its own default are always 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
@@ -27,7 +29,7 @@ def common_config(file: GGUFFile, metadata: Metadata, model_type: str) -> Config
         "hidden_size": width,
         "num_hidden_layers": metadata.integer(".block_count"),
         "num_attention_heads": num_heads,
-        "num_key_value_heads": metadata.integer(".attention.head_count_kv", num_heads),
+        "num_key_value_heads": _num_kv_heads(metadata, num_heads),
         "head_dim": head_dim,
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "max_position_embeddings": context_length,
@@ -41,6 +43,14 @@ def common_config(file: GGUFFile, metadata: Metadata, model_type: str) -> Config
     if ".feed_forward_length" in metadata:
         config["intermediate_size"] = metadata.integer(".feed_forward_length")
     return config
+
+
+def _num_kv_heads(metadata: Metadata, num_heads: int) -> int:
+    """The same in every layer that attends; others of a hybrid have none."""
+    each = metadata.value(".attention.head_count_kv")
+    if isinstance(each, np.ndarray) and len(different := set(each.tolist()) - {0}) == 1:
+        return int(different.pop())
+    return metadata.integer(".attention.head_count_kv", num_heads)
 
 
 def _rope_scaling(file: GGUFFile, metadata: Metadata, context_length: int) -> Config | None:
