@@ -260,10 +260,11 @@ class KVCache:
 
     def write_blocks(self, contents: tuple[tuple[int, bytes], ...]) -> None:
         """Put blocks back, in place; no step may be under way."""
+        pools = [_host_view(layer.pool) for layer in self.layers] if contents else []
         for block_id, data in contents:
             start = 0
-            for layer in self.layers:
-                block = _host_view(layer.pool)[block_id]
+            for pool in pools:
+                block = pool[block_id]
                 saved = np.frombuffer(data, block.dtype, block.size, start)
                 block[...] = saved.reshape(block.shape)
                 start += block.nbytes
