@@ -18,7 +18,13 @@ from models.store import Library
 WIDE = {**CONFIG, "hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "vocab_size": 64}
 
 
-def write_model(directory: Path, config: dict[str, Any], bits: int | None, group_size: int) -> Any:
+def write_model(
+    directory: Path,
+    config: dict[str, Any],
+    bits: int | None,
+    group_size: int,
+    mode: str = "affine",
+) -> Any:
     """A random model as mlx-lm's converter leaves it; returns the network with MLX's layers."""
     network = build_network(config)
     mx.random.seed(3)
@@ -29,8 +35,9 @@ def write_model(directory: Path, config: dict[str, Any], bits: int | None, group
     )
     network.set_dtype(mx.bfloat16 if bits is None else mx.float16)
     if bits is not None:
-        nn.quantize(network, group_size, bits)
-        config = {**config, "quantization": {"group_size": group_size, "bits": bits}}
+        nn.quantize(network, group_size, bits, mode=mode)
+        settings = {"group_size": group_size, "bits": bits, "mode": mode}
+        config = {**config, "quantization": settings}
     weights: Any = mlx.utils.tree_flatten(network.parameters(), destination={})
     directory.mkdir()
     mx.save_safetensors(str(directory / "model.safetensors"), weights, {"format": "mlx"})

@@ -62,11 +62,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
 KNOWN_WHOLE = set(FAMILIES) - {"dots1"}
 
 
-@pytest.mark.parametrize("bits", [None, 4])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_logits_are_mlx_own(tmp_path: Path, family: str, bits: int | None) -> None:
+@pytest.mark.parametrize(
+    ("family", "bits", "mode"),
+    [
+        *((family, bits, "affine") for family in FAMILIES for bits in (None, 4)),
+        ("gpt_oss", 4, "mxfp4"),
+        ("qwen3_moe", 4, "mxfp4"),
+    ],
+)
+def test_logits_are_mlx_own(tmp_path: Path, family: str, bits: int | None, mode: str) -> None:
     config = {**WIDE, "model_type": family, **FAMILIES[family]}
-    reference = write_model(tmp_path / "model", config, bits, 32)
+    reference = write_model(tmp_path / "model", config, bits, 32, mode)
     loaded = load(tmp_path / "model", tmp_path)
     prompt = tuple(int(t) for t in np.random.default_rng(1).integers(2, 60, 30))
     params = SamplingParams(temperature=0, max_tokens=1, num_logprobs=20, ignore_eos=True)
