@@ -5,6 +5,8 @@ which do the same with a block in each lane, come to the same bits. The searches
 llama.cpp's: first guesses around the obvious scale, weighted least squares for each, the best wins.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +65,16 @@ def quantize(name: str, values: Array, importance: Array | None) -> Array:
     weights = None
     if importance is not None:
         weights = np.ascontiguousarray(importance, np.float32).reshape(-1, layout.columns)
-    packed = []
-    for start in range(0, len(blocks), _BLOCKS_AT_ONCE):
+
+    def quantize_from(start: int) -> Array:
         x = blocks[start : start + _BLOCKS_AT_ONCE]
-        rows = np.arange(start, start + len(x)) % len(weights) if weights is not None else None
-        w = None if weights is None or rows is None else weights[rows]
-        packed.append(_quantize_blocks(name, layout, x, w))
+        w = None
+        if weights is not None:
+            w = weights[np.arange(start, start + len(x)) % len(weights)]
+        return _quantize_blocks(name, layout, x, w)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy computes without the lock
+        packed = list(threads.map(quantize_from, range(0, len(blocks), _BLOCKS_AT_ONCE)))
     return np.concatenate(packed).reshape(len(values), -1)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.conversion.directory_source import DirectorySource
+from engine.conversion.experts import split_experts
 from engine.conversion.mixes import DENSE
 from engine.conversion.parameters import (
     Parameter,
@@ -16,7 +17,7 @@ from engine.conversion.quantize import Importance, quantize_to_gguf
 from engine.conversion.source import WeightSource
 from engine.conversion.to_directory import Layout, check_hugging_face, to_directory
 from engine.conversion.types import Affine
-from engine.conversion.vocabulary_files import tokenizer_files
+from engine.conversion.vocabulary_files import special_token_ids, tokenizer_files
 from engine.network.directory_weights import read_config
 from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import module_paths
@@ -101,6 +102,7 @@ def convert(files: ModelFiles, target: Target, dtype: str | None = None) -> NewF
     parameters, config, texts = _open_parameters(files)
     if target == "safetensors":
         check_hugging_face(config)
+        parameters = split_experts(parameters, str(config["model_type"]))
     layout = Layout(dtype or prevailing_dtype(parameters))
     return to_directory(
         parameters,
@@ -116,8 +118,9 @@ def _open_parameters(
     """Parameters, configuration, and the files of the tokenizer."""
     if files.format == "gguf":
         file = read_gguf(files.paths[0])
-        config = config_from_gguf(file)
-        texts = tokenizer_files(Metadata(file.metadata))
+        metadata = Metadata(file.metadata)
+        config = config_from_gguf(file) | special_token_ids(metadata)
+        texts = tokenizer_files(metadata)
         return gguf_parameters(file, module_paths(file, config)), config, texts
     assert files.directory is not None
     config = read_config(files.directory)

@@ -25,14 +25,18 @@ ARCHITECTURES = {
     "granite": "GraniteForCausalLM",
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
+    "mixtral": "MixtralForCausalLM",
     "olmo2": "Olmo2ForCausalLM",
+    "olmoe": "OlmoeForCausalLM",
     "phi3": "Phi3ForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
     "smollm3": "SmolLM3ForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM",
 }
-"""Hugging Face's class for each `model_type`; their parameters are named as the zoo's."""
+"""Hugging Face's class for each `model_type`; all but experts is named as in the zoo."""
 
 _TORCH_NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32"}
 

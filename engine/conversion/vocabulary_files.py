@@ -51,6 +51,13 @@ def tokenizer_files(metadata: Metadata) -> list[NewFile]:
 _NAMED = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
+def special_token_ids(metadata: Metadata) -> dict[str, int | None]:
+    """What config.json says of them; None where there is none, since classes have defaults."""
+    ids = {"bos": "bos", "eos": "eos", "pad": "padding"}
+    found = {name: _special_id(metadata, long) for name, long in ids.items()}
+    return {f"{name}_token_id": index if index >= 0 else None for name, index in found.items()}
+
+
 def _special_id(metadata: Metadata, name: str) -> int:
     """The id of a special token, -1 if there is none; SentencePiece's have places of their own."""
     is_pieces = metadata.string("tokenizer.ggml.model") == "llama"
