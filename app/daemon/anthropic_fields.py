@@ -70,23 +70,27 @@ _OUTPUT = Struct(
     "MessagesRequest",
     {"effort": anything("", enum=["low", "medium", "high", "max", "xhigh", None])},
 )
+_MESSAGES_FIELDS = {
+    "model": MODEL,
+    "max_tokens": integer("The longest answer, thoughts included.", 1),
+    "messages": objects(MESSAGE, "[]anthropic.MessageParam", minItems=1),
+    "system": anything("", anyOf=_TEXT_OR_BLOCKS),
+    "stream": flag("Server-sent events, or one message.", default=False),
+    "tools": objects(_TOOL, "[]anthropic.Tool"),
+    "tool_choice": nested(_TOOL_CHOICE),
+    "thinking": nested(_THINKING),
+    "output_config": nested(_OUTPUT),
+    "temperature": number("", 0, 100),
+    "top_p": number("", 0, 1),
+    "top_k": integer("", 0),
+    "stop_sequences": TEXTS,
+}
 MESSAGES = Struct(
     "MessagesRequest",
     "MessagesRequest",
-    {
-        "model": MODEL,
-        "max_tokens": integer("The longest answer, thoughts included.", 1),
-        "messages": objects(MESSAGE, "[]anthropic.MessageParam", minItems=1),
-        "system": anything("", anyOf=_TEXT_OR_BLOCKS),
-        "stream": flag("Server-sent events, or one message.", default=False),
-        "tools": objects(_TOOL, "[]anthropic.Tool"),
-        "tool_choice": nested(_TOOL_CHOICE),
-        "thinking": nested(_THINKING),
-        "output_config": nested(_OUTPUT),
-        "temperature": number("", 0, 100),
-        "top_p": number("", 0, 1),
-        "top_k": integer("", 0),
-        "stop_sequences": TEXTS,
-    },
+    _MESSAGES_FIELDS,
     required=("model", "max_tokens", "messages"),
+)
+COUNT = Struct(
+    "CountTokensRequest", "MessagesRequest", _MESSAGES_FIELDS, required=("model", "messages")
 )

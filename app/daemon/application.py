@@ -4,6 +4,7 @@ import logging
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -28,6 +29,7 @@ from app.daemon.addresses import is_loopback
 from app.daemon.authority import Authority
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
 from app.daemon.model_worker import ModelSource
+from app.daemon.openapi import make_document
 from app.daemon.request_log import RequestLog
 from app.daemon.security import Gate
 from app.daemon.state import State
@@ -79,6 +81,7 @@ def make_application(state: State, *, host: str, preloaded: Preloaded | None = N
         },
     )
     app.state.daemon = state
+    app.openapi = partial(make_document, app)  # type: ignore[method-assign]
     for routes in ROUTES:
         app.include_router(routes.router)
     app.add_middleware(
