@@ -103,10 +103,11 @@ class Speculation:
         others: list[tuple[Sequence, int]] = []
         for sequence, limit in wishes:
             found = self._lookup.propose(sequence, min(limit, step.num_free_rows))
-            if not found:
-                others.append((sequence, limit))
-            elif length := self._length(sequence, "lookup", len(found), step, lambda _k: 0.0):
+            length = self._length(sequence, "lookup", len(found), step, lambda _k: 0.0)
+            if length:
                 drafts[sequence] = found[:length]
+            else:
+                others.append((sequence, limit))
         if self._drafter is not None and others:
             drafts |= self._ask_drafter(self._drafter, others, step)
         return drafts
