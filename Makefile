@@ -13,7 +13,7 @@ help:
 	@echo 'make test-metal  the tests that need an Apple GPU'
 	@echo 'make check       formatting, lint and types'
 	@echo 'make fix         format and repair what can be repaired'
-	@echo 'make docs        renew the command reference and the roofline table'
+	@echo 'make docs        renew the references in docs/: commands, compatibility, roofline'
 	@echo 'make bench       speed of the bundled model, or MODEL=...'
 	@echo 'make wheel       build wheel and sdist, install them elsewhere, try them'
 	@echo 'make lock        renew the lock files; UPGRADE=--upgrade for newer versions'
@@ -42,6 +42,7 @@ fix: .venv/.ready-dev
 docs: .venv/.ready-dev
 	$(BIN)/python scripts/write_command_reference.py
 	$(BIN)/python scripts/roofline.py
+	$(BIN)/python scripts/write_compatibility_table.py
 
 bench: .venv/.ready
 	@$(BIN)/localllm bench $(or $(MODEL),pocket) $(ARGS)

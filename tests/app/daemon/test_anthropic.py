@@ -29,6 +29,7 @@ def events_of(body: bytes) -> list[tuple[str, dict]]:
 TOOLS = [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]
 
 
+@pytest.mark.compat("POST /v1/messages", "one message")
 def test_a_message_is_blocks_with_a_reason_and_usage(daemon) -> None:
     reply = daemon.post("/v1/messages", say("say 4 think call", tools=TOOLS)).json
     assert (reply["type"], reply["role"], reply["stop_reason"]) == (
@@ -43,6 +44,7 @@ def test_a_message_is_blocks_with_a_reason_and_usage(daemon) -> None:
     assert reply["usage"]["input_tokens"] + reply["usage"]["cache_read_input_tokens"] == 11
 
 
+@pytest.mark.compat("POST /v1/messages", "streaming")
 def test_a_stream_opens_and_closes_each_block(daemon) -> None:
     body = say("say 4 think call", stream=True, tools=TOOLS)
     events = events_of(daemon.post("/v1/messages", body).body)
@@ -64,6 +66,7 @@ def test_a_stream_opens_and_closes_each_block(daemon) -> None:
     assert end["usage"]["output_tokens"] == 4
 
 
+@pytest.mark.compat("POST /v1/messages", "pings in long silence")
 def test_silence_is_filled_with_pings(start_daemon) -> None:
     daemon = start_daemon(heartbeat_s=0.05)
     events = events_of(daemon.post("/v1/messages", say("say 1 silent 0.3", stream=True)).body)
@@ -71,6 +74,7 @@ def test_silence_is_filled_with_pings(start_daemon) -> None:
     assert events[-1][0] == "message_stop"
 
 
+@pytest.mark.compat("POST /v1/messages", "`tools`, tool results")
 def test_a_conversation_with_tools_reaches_the_template(daemon) -> None:
     messages = [
         {"role": "user", "content": "use it"},
@@ -90,6 +94,7 @@ def test_a_conversation_with_tools_reaches_the_template(daemon) -> None:
     assert reply["content"] == [{"type": "text", "text": "w0 w1 "}]
 
 
+@pytest.mark.compat("POST /v1/messages/count_tokens", "counting")
 def test_tokens_are_counted_without_an_answer(daemon) -> None:
     body = {"model": "pocket", "messages": [{"role": "user", "content": "say 5 every 5"}]}
     assert daemon.post("/v1/messages/count_tokens", body).json == {"input_tokens": 11}
@@ -115,6 +120,7 @@ def test_tokens_are_counted_without_an_answer(daemon) -> None:
         ),
     ],
 )
+@pytest.mark.compat("POST /v1/messages", "Anthropic's errors")
 def test_errors_have_anthropics_form(daemon, changes, status: int, kind: str, text: str) -> None:
     reply = daemon.post("/v1/messages", say("x") | changes)
     assert reply.status == status
@@ -123,6 +129,7 @@ def test_errors_have_anthropics_form(daemon, changes, status: int, kind: str, te
     assert reply.json["request_id"].startswith("req_")
 
 
+@pytest.mark.compat("POST /v1/messages", "`stop_sequences`")
 def test_the_stop_sequence_that_came_up_is_named(daemon) -> None:
     asked = say("say 3 stop w2")
     whole = daemon.post("/v1/messages", asked).json
@@ -134,6 +141,7 @@ def test_the_stop_sequence_that_came_up_is_named(daemon) -> None:
     assert (plain.json["stop_reason"], plain.json["stop_sequence"]) == ("end_turn", None)
 
 
+@pytest.mark.compat("POST /v1/messages", "`thinking.budget_tokens`")
 def test_a_thinking_budget_reaches_the_worker() -> None:
     thinking = {"type": "enabled", "budget_tokens": 30}
     asked = parse_messages_request({**say("hi"), "max_tokens": 40, "thinking": thinking})

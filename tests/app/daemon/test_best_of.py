@@ -39,6 +39,7 @@ def test_the_likeliest_choices_of_each_prompt_are_shown() -> None:
     assert all(choice["logprobs"] is None for choice in choices)
 
 
+@pytest.mark.compat("POST /v1/completions", "`best_of`")
 def test_more_choices_are_asked_for_than_are_shown_and_they_are_scored() -> None:
     asked = parse_completion(BODY)
     assert [(text.num_choices, text.num_logprobs) for text in asked.texts] == [(3, 0), (3, 0)]

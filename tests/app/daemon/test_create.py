@@ -10,6 +10,9 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+@pytest.mark.compat(
+    "POST /api/create", "`from`, `system`, `parameters`, `messages`, `template`, `license`"
+)
 def test_a_model_made_from_another_has_its_own_settings(daemon) -> None:
     body = {
         "model": "mine",
@@ -30,6 +33,8 @@ def test_a_model_made_from_another_has_its_own_settings(daemon) -> None:
     assert daemon.post("/api/generate", answer).json["response"] == "w0 "
 
 
+@pytest.mark.compat("POST /api/blobs/{digest}", "uploads")
+@pytest.mark.compat("POST /api/create", "`files`")
 def test_a_file_is_uploaded_and_becomes_a_model(daemon, plain_file: Path) -> None:
     content = plain_file.read_bytes()
     path = f"/api/blobs/{digest_of(content)}"
@@ -59,6 +64,10 @@ def test_content_that_is_not_what_its_name_says_is_refused(daemon) -> None:
         ({"files": {"m.txt": digest_of(b"x")}}, "no files provided to convert"),
         ({"from": "pocket", "quantize": "q4_K_M"}, "quantize is not supported"),
     ],
+)
+@pytest.mark.compat("POST /api/create", "`quantize`", refused="`localllm quantize` does it")
+@pytest.mark.compat(
+    "POST /api/create", "`adapters`", refused="`localllm create` with ADAPTER does it"
 )
 def test_what_cannot_be_made_is_refused(daemon, changes, text: str) -> None:
     reply = daemon.post("/api/create", {"model": "mine", "stream": False} | changes)

@@ -25,6 +25,7 @@ def embedding_file(tmp_path):
     return path
 
 
+@pytest.mark.compat("POST /api/embed", "several texts")
 def test_vectors_are_of_length_one_and_in_order(shared_daemon) -> None:
     body = shared_daemon.post("/api/embed", {"model": "pocket", "input": ["abc", ""]}).json
     assert body["embeddings"][0] == pytest.approx([3 / 10**0.5, 1 / 10**0.5, 0])
@@ -34,6 +35,7 @@ def test_vectors_are_of_length_one_and_in_order(shared_daemon) -> None:
     assert body["total_duration"] > 0
 
 
+@pytest.mark.compat("POST /api/embed", "`dimensions`")
 def test_fewer_dimensions_are_of_length_one_again(shared_daemon) -> None:
     asked = {"model": "pocket", "input": "abc", "dimensions": 1}
     assert shared_daemon.post("/api/embed", asked).json["embeddings"] == [[1.0]]
@@ -41,6 +43,7 @@ def test_fewer_dimensions_are_of_length_one_again(shared_daemon) -> None:
     assert data["embedding"] == [1.0]
 
 
+@pytest.mark.compat("POST /api/embeddings", "one text")
 def test_the_older_form_keeps_the_length(shared_daemon) -> None:
     body = shared_daemon.post("/api/embeddings", {"model": "pocket", "prompt": "abc"}).json
     assert body == {"embedding": [3.0, 1.0, 0.0]}
@@ -59,6 +62,7 @@ def test_nothing_only_loads_the_model(shared_daemon, path, asked, body) -> None:
     assert shared_daemon.get("/api/ps").json["models"]
 
 
+@pytest.mark.compat("POST /v1/embeddings", "texts and token ids")
 def test_openais_form_takes_texts_and_tokens(shared_daemon) -> None:
     for given, count in (("abc", 1), (["a", "b"], 2), ([1, 2, 3], 1), ([[1], [2, 3]], 2)):
         body = shared_daemon.post("/v1/embeddings", {"model": "pocket", "input": given}).json
@@ -66,6 +70,7 @@ def test_openais_form_takes_texts_and_tokens(shared_daemon) -> None:
         assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] > 0
 
 
+@pytest.mark.compat("POST /v1/embeddings", "`encoding_format`: base64")
 def test_base64_is_little_endian_float32(shared_daemon) -> None:
     asked = {"model": "pocket", "input": "abc", "encoding_format": "base64"}
     (data,) = shared_daemon.post("/v1/embeddings", asked).json["data"]
@@ -101,6 +106,7 @@ def test_what_cannot_be_done_is_said(shared_daemon, path, asked, status, text) -
     assert text in (error["message"] if path.startswith("/v1/") else error)
 
 
+@pytest.mark.compat("POST /v1/rerank", "`documents`, `top_n`")
 def test_documents_are_ranked_by_an_embedding_model(daemon, embedding_file) -> None:
     asked = {
         "model": str(embedding_file),
@@ -124,6 +130,8 @@ def test_a_client_that_leaves_is_forgotten(daemon, wait_until) -> None:
     assert daemon.state.num_requests == 0
 
 
+@pytest.mark.compat("POST /v1/tokenize", "token ids and pieces")
+@pytest.mark.compat("POST /v1/detokenize", "text")
 def test_text_becomes_tokens_and_text_again(shared_daemon) -> None:
     asked = {"model": "pocket", "prompt": "ab"}
     body = shared_daemon.post("/v1/tokenize", asked).json

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.compat("GET /api/version", "version")
 def test_the_root_and_the_version_answer_get_and_head(daemon) -> None:
     assert daemon.get("/").body == b"Ollama is running"
     assert daemon.call("HEAD", "/").status == 200
@@ -12,6 +13,7 @@ def test_the_root_and_the_version_answer_get_and_head(daemon) -> None:
     assert daemon.call("HEAD", "/api/tags").status == 200
 
 
+@pytest.mark.compat("GET /api/tags", "the library")
 def test_tags_list_the_library_with_what_clients_need(daemon) -> None:
     (model,) = daemon.get("/api/tags").json["models"]
     assert model["name"] == model["model"] == "pocket:latest"
@@ -23,6 +25,7 @@ def test_tags_list_the_library_with_what_clients_need(daemon) -> None:
     assert set(model["capabilities"]) == {"completion", "tools", "thinking"}
 
 
+@pytest.mark.compat("POST /api/show", "details, template, metadata, `verbose`")
 def test_show_gives_template_and_metadata(daemon) -> None:
     shown = daemon.post("/api/show", {"model": "pocket"}).json
     assert shown["template"] == "{{ tools }}<think>{{ messages }}"
@@ -71,6 +74,8 @@ def test_library_errors_are_in_the_words_clients_know(
     assert (reply.status, reply.json["error"]) == (status, text)
 
 
+@pytest.mark.compat("POST /api/copy", "a second name")
+@pytest.mark.compat("DELETE /api/delete", "removal")
 def test_a_copy_can_be_used_and_deleted(daemon) -> None:
     copied = daemon.post("/api/copy", {"source": "pocket", "destination": "mine"})
     assert (copied.status, copied.body) == (200, b"")

@@ -33,6 +33,7 @@ def generate(daemon, prompt: str, **more: object) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.compat("GET /metrics", "Prometheus, by model")
 def test_answers_are_counted_and_timed_by_model(daemon) -> None:
     generate(daemon, "say 3")
     generate(daemon, "say 5", options={"num_predict": 2})

@@ -12,6 +12,7 @@ def say(text: str, **extra: object) -> dict[str, object]:
     return {"model": "pocket", "messages": [{"role": "user", "content": text}], **extra}
 
 
+@pytest.mark.compat("POST /api/chat", "streaming, with durations and counts")
 def test_a_chat_streams_chunks_and_ends_with_metrics(daemon) -> None:
     reply = daemon.post("/api/chat", say("say 3"))
     assert reply.status == 200
@@ -31,6 +32,7 @@ def test_a_chat_streams_chunks_and_ends_with_metrics(daemon) -> None:
     assert final["draft"] == {"accepted": 2, "proposed": 4}
 
 
+@pytest.mark.compat("POST /api/chat", "one object")
 def test_a_chat_that_is_not_streamed_is_one_object(daemon) -> None:
     reply = daemon.post("/api/chat", say("say 3 think", stream=False))
     assert reply.headers["content-type"] == "application/json; charset=utf-8"
@@ -42,6 +44,7 @@ def test_a_chat_that_is_not_streamed_is_one_object(daemon) -> None:
     assert reply.json["done"] is True
 
 
+@pytest.mark.compat("POST /api/chat", "any content type")
 def test_the_content_type_of_a_request_does_not_matter(daemon) -> None:
     body = b'{"model": "pocket", "prompt": "say 1", "stream": false}'
     reply = daemon.call(
@@ -50,17 +53,20 @@ def test_the_content_type_of_a_request_does_not_matter(daemon) -> None:
     assert reply.json["response"] == "w0 "
 
 
+@pytest.mark.compat("POST /api/generate", "`context`")
 def test_generate_gives_prompt_and_output_as_context(daemon) -> None:
     final = daemon.post("/api/generate", {"model": "pocket", "prompt": "say 2"}).lines[-1]
     assert final["context"] == [1, 2, 3, 0, 1]
     assert final["response"] == ""
 
 
+@pytest.mark.compat("POST /api/generate", "`raw`")
 def test_raw_generate_gives_no_context(daemon) -> None:
     body = {"model": "pocket", "prompt": "say 2", "raw": True}
     assert "context" not in daemon.post("/api/generate", body).lines[-1]
 
 
+@pytest.mark.compat("POST /api/chat", "`tools`")
 def test_tool_calls_have_ids_and_rising_indexes(daemon) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
     chunks = daemon.post("/api/chat", say("say 2 call", tools=tools)).lines
@@ -72,18 +78,21 @@ def test_tool_calls_have_ids_and_rising_indexes(daemon) -> None:
     assert all(call["id"].startswith("call_") and len(call["id"]) == 13 for call in calls)
 
 
+@pytest.mark.compat("POST /api/chat", "`logprobs`")
 def test_logprobs_come_with_their_chunk(daemon) -> None:
     chunks = daemon.post("/api/chat", say("say 1", logprobs=True, top_logprobs=0)).lines
     assert chunks[0]["logprobs"] == [{"token": "w0 ", "bytes": [119, 48, 32], "logprob": -0.5}]
     assert "logprobs" not in chunks[1]
 
 
+@pytest.mark.compat("POST /api/chat", "`options`")
 def test_num_predict_ends_an_answer_with_length(daemon) -> None:
     final = daemon.post("/api/chat", say("say 9", options={"num_predict": 2})).lines[-1]
     assert (final["done_reason"], final["eval_count"]) == ("length", 2)
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+@pytest.mark.compat("POST /api/generate", "`keep_alive`, loading and unloading")
 def test_an_empty_prompt_loads_and_keep_alive_zero_unloads(daemon, path: str, wait_until) -> None:
     loaded = daemon.post(path, {"model": "pocket"}).json
     assert (loaded["done"], loaded["done_reason"]) == (True, "load")
@@ -141,6 +150,7 @@ def test_an_empty_prompt_loads_and_keep_alive_zero_unloads(daemon, path: str, wa
         ),
     ],
 )
+@pytest.mark.compat("POST /api/generate", "Ollama's error texts")
 def test_a_bad_request_is_answered_in_the_words_clients_know(
     daemon, path: str, body: object, status: int, text: str
 ) -> None:
@@ -148,6 +158,7 @@ def test_a_bad_request_is_answered_in_the_words_clients_know(
     assert (reply.status, reply.json["error"]) == (status, text)
 
 
+@pytest.mark.compat("POST /api/chat", "what a model cannot: tools, thinking")
 def test_a_model_that_cannot_do_it_says_so(daemon, plain_file) -> None:
     for extra, text in (
         ({"think": True}, f'"{plain_file}" does not support thinking'),
@@ -166,3 +177,17 @@ def test_wrong_methods_and_paths_are_told_apart(daemon) -> None:
 def test_unknown_fields_and_options_are_ignored(daemon) -> None:
     body = say("say 1", surprise=1, options={"mirostat": 1, "banana": 2}, stream=False)
     assert daemon.post("/api/chat", body).json["message"]["content"] == "w0 "
+
+
+@pytest.mark.compat("POST /api/chat", "`images`", refused="text models only")
+@pytest.mark.compat("POST /api/generate", "`images`", refused="text models only")
+@pytest.mark.compat("POST /api/generate", "`template`", refused="use `raw` or /api/chat")
+def test_what_is_not_offered_is_refused_by_name(shared_daemon) -> None:
+    message = {"role": "user", "content": "x", "images": ["aGk="]}
+    for path, body, text in (
+        ("/api/chat", {"messages": [message]}, "does not support images"),
+        ("/api/generate", {"prompt": "x", "images": ["aGk="]}, "does not support images"),
+        ("/api/generate", {"prompt": "x", "template": "y"}, "a template of the request's own"),
+    ):
+        reply = shared_daemon.post(path, {"model": "pocket", **body})
+        assert (reply.status, text in reply.json["error"]) == (400, True)

@@ -14,6 +14,7 @@ def say(text: object, **extra: object) -> dict[str, object]:
     return {"model": "pocket", "messages": [{"role": "user", "content": text}], **extra}
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "one object, with usage and cached tokens")
 def test_a_chat_completion_is_one_object(daemon) -> None:
     reply = daemon.post("/v1/chat/completions", say("say 3 think"))
     body = reply.json
@@ -33,6 +34,7 @@ def test_a_chat_completion_is_one_object(daemon) -> None:
     }
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "streaming, `stream_options`")
 def test_a_streamed_chat_ends_with_reason_usage_and_done(daemon) -> None:
     body = say("say 2 think", stream=True, stream_options={"include_usage": True})
     reply = daemon.post("/v1/chat/completions", body)
@@ -50,6 +52,7 @@ def test_a_streamed_chat_ends_with_reason_usage_and_done(daemon) -> None:
     assert len({chunk["id"] for chunk in (thought, text, reason, usage)}) == 1
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "`tools`")
 def test_tool_calls_have_text_arguments_and_their_own_reason(daemon) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
     (choice,) = daemon.post("/v1/chat/completions", say("say 1 call", tools=tools)).json["choices"]
@@ -65,6 +68,7 @@ def test_tool_calls_have_text_arguments_and_their_own_reason(daemon) -> None:
     assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "`n`")
 def test_several_choices_are_told_apart_by_index(daemon) -> None:
     body = daemon.post("/v1/chat/completions", say("say 2", n=3)).json
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
@@ -78,18 +82,21 @@ def test_several_choices_are_told_apart_by_index(daemon) -> None:
     assert texts == {0: "w0 w1 ", 1: "w0 w1 "}
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "`max_tokens`, `max_completion_tokens`")
 def test_both_names_of_the_token_limit_count(daemon) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
         (choice,) = daemon.post("/v1/chat/completions", say("say 9", **{name: 2})).json["choices"]
         assert (choice["finish_reason"], choice["message"]["content"]) == ("length", "w0 w1 ")
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "content in parts")
 def test_parts_of_a_content_are_one_message(daemon) -> None:
     parts = [{"type": "text", "text": "say 1"}, {"type": "text", "text": "and no more"}]
     (choice,) = daemon.post("/v1/chat/completions", say(parts)).json["choices"]
     assert choice["message"]["content"] == "w0 "
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "`logprobs`, `top_logprobs`")
 def test_chat_logprobs_have_openais_form(daemon) -> None:
     (choice,) = daemon.post("/v1/chat/completions", say("say 1", logprobs=True)).json["choices"]
     assert choice["logprobs"]["content"] == [
@@ -109,6 +116,7 @@ def test_chat_logprobs_have_openais_form(daemon) -> None:
         (say("x", temperature=-1), 400, "temperature must be between 0 and 100"),
     ],
 )
+@pytest.mark.compat("POST /v1/chat/completions", "OpenAI's errors")
 def test_errors_have_openais_form(daemon, body: object, status: int, text: str) -> None:
     reply = daemon.post("/v1/chat/completions", body)
     error = reply.json["error"]
@@ -132,12 +140,14 @@ def test_an_error_in_a_stream_is_an_event_without_done(start_daemon, monkeypatch
     ("prompt", "num_choices"),
     [("say 2", 1), (["say 2", "say 2"], 2), ([1, 2, 3], 1), ([[1], [2], [3]], 3)],
 )
+@pytest.mark.compat("POST /v1/completions", "texts, token ids, lists of them")
 def test_a_completion_takes_texts_and_token_ids(daemon, prompt: object, num_choices: int) -> None:
     body = daemon.post("/v1/completions", {"model": "pocket", "prompt": prompt}).json
     assert body["object"] == "text_completion"
     assert len(body["choices"]) == num_choices
 
 
+@pytest.mark.compat("POST /v1/completions", "`echo`, `logprobs`")
 def test_a_completion_can_echo_its_prompt_and_show_logprobs(daemon) -> None:
     body = {"model": "pocket", "prompt": "say 2", "echo": True}
     (choice,) = daemon.post("/v1/completions", body).json["choices"]
@@ -148,6 +158,8 @@ def test_a_completion_can_echo_its_prompt_and_show_logprobs(daemon) -> None:
     assert choice["logprobs"]["text_offset"] == [0, 3]
 
 
+@pytest.mark.compat("GET /v1/models", "the library")
+@pytest.mark.compat("GET /v1/models/{name}", "one model")
 def test_models_are_listed_and_found(daemon) -> None:
     (model,) = daemon.get("/v1/models").json["data"]
     assert (model["id"], model["owned_by"]) == ("pocket:latest", "library")

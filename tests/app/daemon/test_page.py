@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
+
 from app.daemon.page_routes import PAGE_FILE, read_page
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
+@pytest.mark.compat("GET /", "a page for browsers, `Ollama is running` for others")
 def test_only_browsers_get_the_page(shared_daemon) -> None:
     for headers in ({}, {"accept": "*/*"}, {"accept": "application/json"}):
         reply = shared_daemon.call("GET", "/", headers=headers)

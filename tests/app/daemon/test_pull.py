@@ -37,6 +37,7 @@ def play(monkeypatch) -> Callable[..., threading.Event]:
     return start
 
 
+@pytest.mark.compat("POST /api/pull", "progress, going on where it stopped")
 def test_a_pull_is_followed_line_by_line(daemon, play) -> None:
     play(
         PullProgress("pulling manifest"),
@@ -80,12 +81,17 @@ def test_a_client_that_leaves_ends_the_pull(daemon, play) -> None:
     assert closed.wait(10)
 
 
+@pytest.mark.compat(
+    "POST /api/push", "uploads to a registry", refused="nothing leaves this machine"
+)
+@pytest.mark.compat("POST /api/me", "accounts", refused="there are none")
 def test_what_is_not_offered_says_so(daemon) -> None:
     reply = daemon.post("/api/push", {"model": "x"})
     assert (reply.status, reply.json["error"]) == (400, "push is not supported")
     assert daemon.post("/api/me").status == 401
 
 
+@pytest.mark.compat("GET /health", "state, models, requests")
 def test_health_tells_what_is_loaded(daemon) -> None:
     daemon.post("/api/generate", {"model": "pocket", "prompt": "say 1"})
     health = daemon.get("/health").json

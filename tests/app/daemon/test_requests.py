@@ -49,6 +49,7 @@ def test_a_request_s_options_come_before_the_models_before_ollamas() -> None:
         ("temperature", None, "temperature", 0.8),
     ],
 )
+@pytest.mark.compat("POST /api/generate", "`options`")
 def test_options_mean_what_they_mean_to_ollama(name, value, field, expected) -> None:
     assert getattr(parse_options({name: value}, {}).sampling, field) == expected
 
@@ -83,6 +84,7 @@ def test_every_answer_has_a_seed_that_another_worker_can_be_told() -> None:
     assert seeds == [5, 6, 7]
 
 
+@pytest.mark.compat("POST /api/generate", "`system`")
 def test_generate_makes_a_conversation_of_system_and_prompt() -> None:
     asked = parse_generate({"model": "m", "prompt": "p", "system": "s", "context": [1, 2]})
     assert [message["role"] for message in asked.messages] == ["system", "user"]
@@ -100,6 +102,8 @@ def test_generate_makes_a_conversation_of_system_and_prompt() -> None:
         ({"type": "object"}, Grammar("json_schema", '{"type": "object"}')),
     ],
 )
+@pytest.mark.compat("POST /api/chat", "`format`: JSON and JSON Schema")
+@pytest.mark.compat("POST /api/generate", "`format`: JSON and JSON Schema")
 def test_a_format_is_a_grammar(value: object, grammar: Grammar | None) -> None:
     assert parse_chat({"model": "m", "format": value}).grammar == grammar
 
@@ -109,6 +113,7 @@ def test_a_format_that_is_neither_is_refused() -> None:
         parse_chat({"model": "m", "format": "xml"})
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "tool results")
 def test_openai_tool_results_find_their_tools_name() -> None:
     call = {"id": "c1", "function": {"name": "f", "arguments": '{"x": 1}'}}
     messages = [
@@ -124,6 +129,7 @@ def test_openai_tool_results_find_their_tools_name() -> None:
     assert developer["role"] == "system"
 
 
+@pytest.mark.compat("POST /v1/chat/completions", "sampling, with OpenAI's defaults")
 def test_openai_sampling_defaults_are_openais() -> None:
     asked = parse_chat_completion({"model": "m", "messages": [USER], "stop": "end"}).first
     options = parse_options(asked.options, {"temperature": 0.1})
@@ -152,6 +158,7 @@ def test_a_completion_prompt_of_no_known_kind_is_refused(prompt: object) -> None
         parse_completion({"model": "m", "prompt": prompt})
 
 
+@pytest.mark.compat("POST /v1/messages", "`thinking`")
 def test_anthropic_thinking_is_off_until_asked_for() -> None:
     body = {"model": "m", "max_tokens": 5, "messages": [USER]}
     assert parse_messages_request(body).think is False

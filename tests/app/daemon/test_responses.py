@@ -28,6 +28,7 @@ def events_of(body: bytes) -> list[dict]:
     return events
 
 
+@pytest.mark.compat("POST /v1/responses", "one object")
 def test_a_response_is_a_list_of_items(daemon) -> None:
     body = daemon.post("/v1/responses", ask("say 4 think call", tools=TOOLS)).json
     assert (body["object"], body["status"]) == ("response", "completed")
@@ -39,6 +40,7 @@ def test_a_response_is_a_list_of_items(daemon) -> None:
     assert body["usage"]["input_tokens_details"] == {"cached_tokens": 5}
 
 
+@pytest.mark.compat("POST /v1/responses", "streaming")
 def test_a_streamed_response_tells_each_item_whole_and_in_order(daemon) -> None:
     body = ask("say 4 think call", tools=TOOLS, stream=True)
     events = events_of(daemon.post("/v1/responses", body).body)
@@ -90,12 +92,18 @@ def test_items_of_a_conversation_reach_the_template(daemon) -> None:
         (ask("x", text={"format": {"type": "xml"}}), "text.format must be of type"),
     ],
 )
+@pytest.mark.compat(
+    "POST /v1/responses",
+    "`conversation`, `background`, built-in tools",
+    refused="OpenAI's own servers only",
+)
 def test_what_cannot_be_answered_is_refused(daemon, body: object, text: str) -> None:
     reply = daemon.post("/v1/responses", body)
     assert reply.status == 400
     assert text in reply.json["error"]["message"]
 
 
+@pytest.mark.compat("POST /v1/responses", "`previous_response_id`")
 def test_a_response_goes_on_behind_the_one_before(daemon) -> None:
     first = daemon.post("/v1/responses", ask("say 4 think call", tools=TOOLS)).json
     call = first["output"][-1]
@@ -128,6 +136,9 @@ def test_a_response_goes_on_behind_the_one_before(daemon) -> None:
     assert len(messages[2]["tool_calls"]) == 2
 
 
+@pytest.mark.compat("GET /v1/responses/{response_id}", "a stored response")
+@pytest.mark.compat("DELETE /v1/responses/{response_id}", "forgetting it")
+@pytest.mark.compat("GET /v1/responses/{response_id}/input_items", "its input")
 def test_a_response_is_found_again_until_it_is_deleted(daemon) -> None:
     body = daemon.post("/v1/responses", ask("say 2", metadata={"a": "b"})).json
     path = f"/v1/responses/{body['id']}"

@@ -57,6 +57,8 @@ ALLOWED = {"mode": "required", "tools": [NAMED]}
         (ask_anthropic({"type": "none"}), "", False, True),
     ],
 )
+@pytest.mark.compat("POST /v1/chat/completions", "`tool_choice`, `parallel_tool_calls`")
+@pytest.mark.compat("POST /v1/messages", "`tool_choice`")
 def test_a_choice_says_which_tools_whether_and_how_many(
     asked: TextRequest, tools: str, must_call: bool, parallel_calls: bool
 ) -> None:

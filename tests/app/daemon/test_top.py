@@ -22,6 +22,7 @@ def test_an_idle_daemon_has_nothing_to_show(daemon, top) -> None:
     assert "no model is loaded" in top("--once").output
 
 
+@pytest.mark.compat("GET /api/top", "models, speed, running requests")
 def test_models_and_running_requests_are_shown(daemon, top, wait_until) -> None:
     body = {"model": "pocket", "prompt": "say 500 every 0.02"}
     stream = daemon.open_stream("/api/generate", body)

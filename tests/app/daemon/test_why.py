@@ -11,6 +11,7 @@ from tests.app.daemon.conftest import Daemon
 CHAT = {"model": "pocket", "messages": [{"role": "user", "content": "say 2"}]}
 
 
+@pytest.mark.compat("GET /api/why/{request_id}", "why so much of a prompt was reused")
 def test_an_answer_names_its_request_and_why_takes_the_name(daemon: Daemon) -> None:
     streamed = daemon.post("/api/chat", CHAT)
     whole = daemon.post("/v1/chat/completions", CHAT)

@@ -27,6 +27,7 @@ def read_until(stream: socket.socket, text: bytes) -> bytes:
     return data
 
 
+@pytest.mark.compat("POST /api/chat", "goes on when a worker dies")
 def test_an_answer_goes_on_with_the_same_text_when_its_worker_dies(daemon) -> None:
     chunks = daemon.post("/api/chat", say("say 9 die 4")).lines
     assert text_of(chunks) == "w0 w1 w2 w3 w4 w5 w6 w7 w8 "
@@ -105,6 +106,7 @@ def test_a_model_is_unloaded_when_its_time_is_over(daemon, wait_until) -> None:
     assert "shutdown" in daemon.worker_log()
 
 
+@pytest.mark.compat("GET /api/ps", "what is loaded, until when")
 def test_keep_alive_of_minus_one_never_expires(daemon) -> None:
     daemon.post("/api/chat", say("say 1", keep_alive=-1))
     (model,) = daemon.get("/api/ps").json["models"]
@@ -161,6 +163,8 @@ def test_a_load_that_takes_too_long_is_given_up(start_daemon, monkeypatch) -> No
     assert "was not loaded after 0.3 s" in reply.json["error"]
 
 
+@pytest.mark.compat("POST /api/chat", "heartbeats in long silence")
+@pytest.mark.compat("POST /v1/chat/completions", "heartbeats in long silence")
 def test_silence_is_filled_with_chunks_that_say_nothing(start_daemon) -> None:
     daemon = start_daemon(heartbeat_s=0.05)
     chunks = daemon.post("/api/chat", say("say 2 silent 0.3")).lines
@@ -184,6 +188,7 @@ def test_an_error_after_the_first_byte_is_a_line_of_the_stream(start_daemon, mon
     }
 
 
+@pytest.mark.compat("POST /api/chat", "503 with Retry-After when the queue is full")
 def test_a_full_queue_is_said_to_be_full(start_daemon) -> None:
     daemon = start_daemon(max_queue=1)
     stream = daemon.open_stream("/api/chat", say("say 100 every 0.05"))
