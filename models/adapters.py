@@ -46,6 +46,13 @@ def find_adapter(path: Path) -> tuple[Path, Path]:
     return path / WEIGHTS_NAME, path / CONFIG_NAME
 
 
+def check_adapter_names(names: Collection[str]) -> None:
+    """Raise Unsupported when files of these names are not exactly an adapter that can be used."""
+    if set(names) != {WEIGHTS_NAME, CONFIG_NAME}:
+        listed = ", ".join(sorted(names))
+        raise Unsupported(f"{listed}: not an adapter that can be used", hint=_SUPPORTED)
+
+
 def refuse_adapter_repo(repo: str, kind: str) -> Unsupported:
     """What to say of a Hub repository that holds nothing but an adapter."""
     if kind == "mlx":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from models.adapters import find_adapter
+from models.adapters import check_adapter_names, find_adapter
 from models.blobs import parse_digest
 from models.choose import find_role
 from models.details import summarize
@@ -38,6 +38,8 @@ class NewModel:
     base: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     adapter: Path | None = None
+    adapter_files: Mapping[str, str] = field(default_factory=dict)
+    """Instead of `adapter`: names of its files to digests of blobs."""
     template: str | None = None
     system: str | None = None
     licenses: Sequence[str] = ()
@@ -132,15 +134,21 @@ def _from_files(new: NewModel, library: Library, pin: Pin) -> Manifest:
     layers = []
     for name in sorted(names):
         _check_file_name(name)
-        digest = parse_digest(new.files[name])
-        pin(digest)
-        if not library.blobs.has(digest):
-            raise NotFound(f'blob "{digest}" not found', hint="Upload it first.")
+        digest, size_bytes = _find_blob(new.files[name], library, pin)
         role = _role_of(name, names, is_gguf)
         if role is not None:
-            layers.append(Layer(role, digest, library.blobs.path(digest).stat().st_size, name))
+            layers.append(Layer(role, digest, size_bytes, name))
     kind: Format = "gguf" if is_gguf else "mlx"
     return Manifest(new.name.display, kind, tuple(layers))
+
+
+def _find_blob(text: str, library: Library, pin: Pin) -> tuple[str, int]:
+    """The digest of a blob that was uploaded before, pinned, and its size in bytes."""
+    digest = parse_digest(text)
+    pin(digest)
+    if not library.blobs.has(digest):
+        raise NotFound(f'blob "{digest}" not found', hint="Upload it first.")
+    return digest, library.blobs.path(digest).stat().st_size
 
 
 def _role_of(name: str, names: set[str], is_gguf: bool) -> Role | None:
@@ -165,7 +173,7 @@ def _kept(base: Manifest, new: NewModel) -> list[Layer]:
         "params": bool(new.parameters),
         "messages": bool(new.messages),
         "license": bool(new.licenses),
-        "adapter": new.adapter is not None,
+        "adapter": new.adapter is not None or bool(new.adapter_files),
     }
     return [layer for layer in base.layers if not replaced.get(layer.role, False)]
 
@@ -196,6 +204,11 @@ def _added(base: Manifest, new: NewModel, library: Library, pin: Pin, say: Say) 
         for path in find_adapter(new.adapter):
             file = LocalFile("adapter", f"adapter/{path.name}", path)
             layers.append(take_file(file, library, "copy", pin, say)[0])
+    if new.adapter_files:
+        check_adapter_names(new.adapter_files)
+    for name in sorted(new.adapter_files):
+        digest, size_bytes = _find_blob(new.adapter_files[name], library, pin)
+        layers.append(Layer("adapter", digest, size_bytes, f"adapter/{name}"))
     return layers
 
 

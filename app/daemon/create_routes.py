@@ -19,6 +19,7 @@ from models.blobs import parse_digest
 from models.create import NewModel, create_model
 from models.errors import InvalidInput, NotFound, Unsupported
 from models.name import ModelName
+from models.template import is_go_template
 
 router = APIRouter()
 
@@ -31,6 +32,8 @@ async def create(request: Request) -> Response:
     library = state_of(request).catalog.library
 
     def work(say: Say) -> None:
+        if new.template is not None and is_go_template(new.template):
+            say({"status": "the template is in Go's language: it is kept and not used"})
         create_model(new, library, say=lambda status: say({"status": status}))
 
     return LinesReply(work, stream=fields.flag("stream", default=True))
@@ -82,14 +85,11 @@ def parse_new_model(fields: Fields) -> NewModel:
         raise Unsupported(
             "quantize is not supported", hint="pull or create from a quantized file instead"
         )
-    if fields.object("adapters"):
-        raise Unsupported(
-            "adapters are not supported here", hint="use `localllm create` with ADAPTER"
-        )
     return NewModel(
         name,
         base=fields.text("from") or None,
         files={key: str(value) for key, value in fields.object("files").items()},
+        adapter_files={key: str(value) for key, value in fields.object("adapters").items()},
         template=fields.text("template") or None,
         system=fields.text("system") or None,
         licenses=_licenses(fields.any("license")),

@@ -29,7 +29,9 @@ KEEP_ALIVE = anything(
     "How long the model stays loaded: seconds, or a duration like `5m`; negative: for ever.",
     anyOf=[{"type": "number"}, {"type": "string", "examples": ["5m", "-1"]}],
 )
-MODEL = text("A name of the library, or a path.")
+MODEL = Field(
+    "text", "A name of the library, or a path.", schema={"minLength": 1, "examples": ["pocket"]}
+)
 _NAME = text("What `model` was called once.")
 
 _FUNCTION_CALL = Struct(
@@ -159,7 +161,7 @@ CREATE = Struct(
         "stream": flag("Progress line by line.", default=True),
         "quantize": text("Refused: `localllm quantize` does it."),
         "quantization": text("Refused."),
-        "adapters": mapping("Refused."),
+        "adapters": mapping("Files of an adapter of mlx-lm's, by name: digests of blobs."),
     },
     required=("model",),
 )
