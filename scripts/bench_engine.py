@@ -115,7 +115,11 @@ def bench_long_prompt(bench: Bench) -> None:
     p95_alone, p95_beside = (float(np.percentile(gaps, 95)) for gaps in (alone, beside))
     report("p95 between tokens, alone", f"{p95_alone * 1e3:.1f} ms", "")
     ratio = p95_beside / p95_alone
-    report(f"  beside {bench.num_long_tokens:,} tokens", f"{p95_beside * 1e3:.1f} ms = {ratio:.2f} x", "<= 2.5")
+    report(
+        f"  beside {bench.num_long_tokens:,} tokens",
+        f"{p95_beside * 1e3:.1f} ms = {ratio:.2f} x",
+        "<= 2.5",
+    )
     report("  which took", f"{median(long_s):.1f} s", "")
 
 
