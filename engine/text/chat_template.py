@@ -10,7 +10,8 @@ from jinja2 import meta
 from jinja2.exceptions import TemplateError
 
 from engine.network.gguf_values import Metadata
-from engine.text.template_sandbox import ChatEnvironment, TemplateRunsAway, render
+from engine.text.template_limits import TemplateRunsAway
+from engine.text.template_sandbox import ChatEnvironment, render
 from models.errors import InvalidInput, InvalidModelFile
 from models.gguf import GGUFFile
 

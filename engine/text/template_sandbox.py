@@ -1,18 +1,10 @@
-"""Runs chat templates, which are code from strangers: no access to anything but their input, and a
-bound on time, steps and the size of every value they make.
-
-Steps are counted where a template can repeat itself (loop and macro bodies); sizes are checked
-where a value can grow in one operation (operators, calls, filters, literals, output).
+"""Runs chat templates, which are code from strangers: no access to anything but their input, which
+they cannot change, and a bound on everything they use (`engine.text.template_limits`).
 """
 
 import json
-import re
-import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import wraps
 from typing import Any
 
 from jinja2 import Template, nodes, pass_context
@@ -23,50 +15,41 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-MAX_STEPS = 300_000
-MAX_SECONDS = 3.0
-MAX_TEXT_CHARS = 32_000_000
-MAX_ITEMS = 200_000
-MAX_DEPTH = 64
-MAX_ARGUMENT = 100_000
-MAX_INDENT = 16
-_MAX_INTEGER_BITS = 4096
+from engine.text.template_limits import (
+    MAX_INDENT,
+    MAX_ITEMS,
+    Budget,
+    bounded_filter,
+    budget,
+    check_arguments,
+    check_format,
+    check_operation,
+    check_text_method,
+    check_value,
+    require,
+)
+
 _NEEDLESS_FILTERS = ("pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr")
 """For web pages; what they cost is hard to bound."""
-_WIDE_FORMAT = re.compile(r"%[^a-zA-Z%]*(?:\d{4,}|\*)|\{[^{}]*(?:\d{5,}|\{)")
-
-
-class TemplateRunsAway(SecurityError):
-    """The template asked for more time, text or memory than any conversation needs."""
-
-
-@dataclass
-class Budget:
-    """What one rendering may still use."""
-
-    steps: int = MAX_STEPS
-    chars: int = MAX_TEXT_CHARS
-    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
-
-    def charge(self, num_chars: int) -> str:
-        """One step that writes `num_chars` characters. Raises TemplateRunsAway."""
-        self.steps -= 1
-        self.chars -= num_chars
-        if self.steps < 0 or self.chars < 0 or time.monotonic() > self.deadline:
-            raise TemplateRunsAway("the template takes too much time or writes too much text")
-        return ""
-
-
-_budget: ContextVar[Budget] = ContextVar("template_budget")
 
 
 def render(template: Template, variables: Mapping[str, Any]) -> str:
     """The template's text. Raises TemplateError and whatever the template's operations raise."""
-    token = _budget.set(Budget())
+    token = budget.set(Budget())
     try:
-        return template.render(variables)
+        return template.render(_as_given(dict(variables)))
     finally:
-        _budget.reset(token)
+        budget.reset(token)
+
+
+class _GivenList(list[Any]):
+    """A list of the conversation, which no template may change; its own ones it may add to."""
+
+
+def _as_given(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_given(item) for key, item in value.items()}
+    return _GivenList(map(_as_given, value)) if isinstance(value, list) else value
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
@@ -84,8 +67,8 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         for unneeded in _NEEDLESS_FILTERS:
             del self.filters[unneeded]
         del self.globals["lipsum"]
-        self.filters = {name: _bounded_filter(name, made) for name, made in self.filters.items()}
-        self.filters["tojson"] = _bounded_filter("tojson", _tojson)
+        self.filters = {name: bounded_filter(name, made) for name, made in self.filters.items()}
+        self.filters["tojson"] = bounded_filter("tojson", _tojson)
         self.globals.update(
             raise_exception=_raise_exception,
             strftime_now=lambda form: datetime.now().strftime(form),
@@ -95,17 +78,17 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
     @staticmethod
     def charge_step(num_chars: int) -> str:
         """One step of the rendering that is going on; writes nothing."""
-        return _budget.get().charge(num_chars)
+        return budget.get().charge(num_chars)
 
     @staticmethod
     def checked_concat(*parts: Any) -> str:
         """The operator `~`."""
-        return str(_check("".join(str(_check(part)) for part in parts)))
+        return str(check_value("".join(str(check_value(part)) for part in parts)))
 
     @staticmethod
     def checked(value: Any) -> Any:
         """A literal list, tuple or object that is not too large."""
-        return _check(value)
+        return check_value(value)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -120,15 +103,21 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             return None
 
         def bounded(*args: Any, **kwargs: Any) -> str:
-            _check_format(value.__self__, [*args, *kwargs.values()])
+            check_format(value.__self__, [*args, *kwargs.values()])
             return formatter(*args, **kwargs)
 
         return bounded
 
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As in the sandbox, and `append` of lists that the template made (Kimi K2 uses it)."""
+        if attr == "append" and type(obj) is list:
+            return True
+        return super().is_safe_attribute(obj, attr, value)
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """One arithmetic operation, refused when its result would be too large."""
-        _check_operation(operator, left, right)
-        return _check(super().call_binop(context, operator, left, right))
+        check_operation(operator, left, right)
+        return check_value(super().call_binop(context, operator, left, right))
 
     def call(self, __context: Any, __obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """One call from the template, with its arguments and its result checked."""
@@ -136,10 +125,14 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             return __obj(*args)
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, str):
-            _check_text_method(__obj.__name__, owner, args, kwargs)
+            check_text_method(__obj.__name__, owner, args, kwargs)
+        elif type(owner) is list:
+            budget.get().charge(0)
+            require(len(owner) < MAX_ITEMS)
+            check_value([*args])
         else:
-            _check_arguments(args, kwargs)
-        return _check(super().call(__context, __obj, *args, **kwargs))
+            check_arguments(args, kwargs)
+        return check_value(super().call(__context, __obj, *args, **kwargs))
 
 
 _OWN_CHECKS = (ChatEnvironment.charge_step, ChatEnvironment.checked_concat, ChatEnvironment.checked)
@@ -215,7 +208,7 @@ class _Namespace(Namespace):
 
     def __setitem__(self, name: str, value: Any) -> None:
         _check_name(name)
-        super().__setitem__(name, _check(value))
+        super().__setitem__(name, check_value(value))
 
 
 def _check_name(name: object) -> None:
@@ -226,131 +219,8 @@ def _check_name(name: object) -> None:
 @pass_context
 def _finalize(_context: Any, value: Any) -> Any:
     """Called for every expression the template writes; never at compile time."""
-    _budget.get().charge(len(value) if isinstance(value, str) else 0)
-    return value if isinstance(value, str) else _check(value)
-
-
-def _check(value: Any) -> Any:
-    """`value`, unless it is too large to be worked with."""
-    if isinstance(value, str):
-        if len(value) > MAX_TEXT_CHARS:
-            raise TemplateRunsAway("the template makes a text that is too long")
-    elif isinstance(value, list | tuple | dict | set | frozenset):
-        _count_items(value, MAX_DEPTH, MAX_ITEMS)
-    elif isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
-        raise TemplateRunsAway("the template makes a number that is too large")
-    return value
-
-
-def _count_items(value: Any, depth: int, left: int) -> int:
-    """Items left of `left` after counting those in `value`, shared ones as often as they appear."""
-    if isinstance(value, Mapping):
-        left -= len(value)
-        children: Any = value.values()
-    elif isinstance(value, list | tuple | set | frozenset):
-        left -= len(value)
-        children = value
-    else:
-        return left - (len(value) // 100 if isinstance(value, str) else 0)
-    for child in children:
-        if left < 0 or depth == 0:
-            raise TemplateRunsAway("the template makes a list or object that is too large")
-        left = _count_items(child, depth - 1, left)
-    if left < 0:
-        raise TemplateRunsAway("the template makes a list or object that is too large")
-    return left
-
-
-def _check_operation(operator: str, left: Any, right: Any) -> None:
-    if operator == "*":
-        for many, times in ((left, right), (right, left)):
-            if isinstance(many, str | list | tuple) and isinstance(times, int):
-                limit = MAX_TEXT_CHARS if isinstance(many, str) else MAX_ITEMS
-                _require(len(many) * times <= limit)
-    elif operator == "**":
-        _require(not isinstance(right, int) or abs(right) <= 64)
-        _require(not isinstance(left, int) or left.bit_length() <= 64)
-    elif operator == "%" and isinstance(left, str):
-        _check_format(left, right)
-
-
-def _check_format(form: str, values: Any) -> None:
-    _require(_WIDE_FORMAT.search(form) is None)
-    num_places = form.count("%") + form.count("{")
-    _require(len(form) + num_places * _text_size(values) <= MAX_TEXT_CHARS)
-
-
-def _text_size(value: Any) -> int:
-    """A bound on the length of `str(value)`."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(_text_size(key) + _text_size(item) + 8 for key, item in value.items())
-    if isinstance(value, list | tuple | set | frozenset):
-        return sum(_text_size(item) + 8 for item in value)
-    return 2048
-
-
-def _check_text_method(name: str, text: str, args: Any, kwargs: Any) -> None:
-    if name == "replace" and len(args) > 1 and isinstance(args[0], str):
-        _require(len(text) + text.count(args[0]) * len(str(args[1])) <= MAX_TEXT_CHARS)
-    elif name == "join" and args:
-        items = args[0] if isinstance(args[0], list | tuple) else []
-        _require(len(text) * len(items) + _text_size(items) <= MAX_TEXT_CHARS)
-    elif name == "expandtabs":
-        _require(len(text) * (args[0] if args else 8) <= MAX_TEXT_CHARS)
-    _check_arguments(args, kwargs)
-
-
-def _check_arguments(args: Any, kwargs: Any) -> None:
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, int):
-            _require(abs(value) <= MAX_ARGUMENT)
-        else:
-            _check(value)
-
-
-def _bounded_filter(name: str, made: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter with its numbers, its growth and its result checked."""
-
-    @wraps(made)
-    def bounded(*args: Any, **kwargs: Any) -> Any:
-        texts = [value for value in args if isinstance(value, str)]
-        _check_arguments([value for value in args if _is_plain(value)], kwargs)
-        if name == "replace" and len(texts) > 2:
-            _require(len(texts[0]) + texts[0].count(texts[1]) * len(texts[2]) <= MAX_TEXT_CHARS)
-        elif name == "format" and texts:
-            _check_format(texts[0], [*texts[1:], *kwargs.values()])
-        elif name == "indent" and texts:
-            _require(texts[0].count("\n") * _indent_width(args, kwargs) <= MAX_TEXT_CHARS)
-        elif name == "join":
-            _check_join(args, kwargs, texts)
-        return _check(made(*args, **kwargs))
-
-    return bounded
-
-
-def _check_join(args: Any, kwargs: Any, texts: list[str]) -> None:
-    separator = len(texts[-1]) if texts else len(str(kwargs.get("d", "")))
-    for value in args:
-        if isinstance(value, list | tuple):
-            _require(separator * len(value) + _text_size(value) <= MAX_TEXT_CHARS)
-        elif isinstance(value, str):
-            _require(separator * len(value) <= MAX_TEXT_CHARS)
-
-
-def _indent_width(args: Any, kwargs: Any) -> int:
-    widths = [value for value in (*args[1:], *kwargs.values()) if isinstance(value, int | str)]
-    return max((len(value) if isinstance(value, str) else value for value in widths), default=4)
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | list | tuple | Mapping)
-
-
-def _require(holds: bool) -> None:
-    if not holds:
-        raise TemplateRunsAway("the template asks for something too large")
+    budget.get().charge(len(value) if isinstance(value, str) else 0)
+    return value if isinstance(value, str) else check_value(value)
 
 
 def _tojson(
@@ -361,9 +231,7 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     """As the templates' authors know it from transformers: nothing escaped for HTML."""
-    _require(
-        not isinstance(indent, int | str) or (isinstance(indent, int) and indent <= MAX_INDENT)
-    )
+    require(not isinstance(indent, int | str) or (isinstance(indent, int) and indent <= MAX_INDENT))
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.text import template_sandbox
+from engine.text import template_limits
 from engine.text.chat_template import CHATML, ChatTemplate, load_directory_template
 from models.errors import InvalidInput, InvalidModelFile
 
@@ -129,6 +129,21 @@ def test_a_refusal_is_one_sentence() -> None:
         render("{% if %}")
 
 
+def test_a_template_may_add_to_its_own_lists_alone() -> None:
+    own = "{% set l = [] %}{% for m in messages %}{% set _ = l.append(m.content) %}{% endfor %}"
+    assert render(own + "{{ l }}") == "['Hi']"
+    given = [{"role": "user", "content": "Hi", "parts": [1]}]
+    with pytest.raises(InvalidInput):
+        render("{{ messages[0].parts.append(2) }}", given)
+    assert given[0]["parts"] == [1]
+    with pytest.raises(InvalidInput, match="runs away"):
+        render("{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}{{ l }}")
+    flood = "{% set l = [] %}{% for i in range(99999) %}{% for j in range(9) %}"
+    flood += "{% set _ = l.append('x' * 99) %}{% endfor %}{% endfor %}"
+    with pytest.raises(InvalidInput, match="runs away"):
+        render(flood)
+
+
 ESCAPES = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ messages.__init__.__globals__ }}",
@@ -218,7 +233,7 @@ RUNAWAYS = {
 
 @pytest.mark.parametrize("name", RUNAWAYS)
 def test_a_runaway_template_is_stopped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template_sandbox, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(template_limits, "MAX_SECONDS", 0.3)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises((InvalidInput, InvalidModelFile)):
         render(RUNAWAYS[name])
