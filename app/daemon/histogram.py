@@ -37,18 +37,18 @@ class Rate:
 
     def __init__(self, window_s: float = 5.0) -> None:
         self._window_s = window_s
-        self._events: deque[tuple[float, int]] = deque()
-        self._sum = 0
+        self._events: deque[list[float]] = deque()
+        """Moment and amount."""
+        self._sum = 0.0
 
     def add(self, now_s: float, amount: int) -> None:
         """So many, now; what comes within 50 ms is kept as one."""
-        if self._events and now_s - self._events[-1][0] < 0.05:
-            then_s, before = self._events.pop()
-            self._events.append((then_s, before + amount))
-        else:
-            self._events.append((now_s, amount))
         self._sum += amount
-        self._forget(now_s)
+        if self._events and now_s - self._events[-1][0] < 0.05:
+            self._events[-1][1] += amount
+        else:
+            self._events.append([now_s, amount])
+            self._forget(now_s)
 
     def per_s(self, now_s: float) -> float:
         """Since the first of the window, a second at least."""

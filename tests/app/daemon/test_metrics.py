@@ -2,11 +2,12 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 from app.daemon.histogram import Histogram, Rate
-from app.daemon.metrics import Metric, format_metrics
+from app.daemon.metrics import Metric, format_metrics, list_metrics
 
 SAMPLE = re.compile(r'^localllm_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [-+.\deE]+$')
 
@@ -104,3 +105,9 @@ def test_a_rate_forgets_what_is_older_than_its_window() -> None:
 def test_labels_are_escaped() -> None:
     metric = Metric("x", "gauge", "Any.", {(("model", 'a"b\\c\nd'),): 1.5})
     assert format_metrics([metric]).splitlines()[-1] == 'localllm_x{model="a\\"b\\\\c\\nd"} 1.5'
+
+
+def test_every_metric_is_in_the_documents(daemon) -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "observing.md").read_text()
+    known = set(re.findall(r"`(\w+)`", text))
+    assert {metric.name for metric in list_metrics(daemon.state)} <= known
