@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from app.daemon.answer import Answer
 from app.daemon.encoder import Json, Times
 from app.daemon.openai_replies import FINGERPRINT, error_body, finish_reason, sse, usage
-from app.protocol import Delta, Done, Progress, Started
+from app.protocol import Delta, Done, Generate, Progress, Started
 from models.errors import UserError
 
 
@@ -81,7 +81,8 @@ class CompletionEncoder:
             assert answer.done is not None
             text = self._echo(request_id, answer)
             logprobs: Sequence[Json] = answer.logprobs
-            if answer.logprobs and answer.prompt_logprobs:
+            assert isinstance(answer.asked, Generate)
+            if answer.prompt_logprobs and answer.asked.sampling.num_logprobs is not None:
                 self._offsets[request_id] = 0
                 shown = [] if self._only_prompt else answer.logprobs
                 logprobs = [*answer.prompt_logprobs, *shown]

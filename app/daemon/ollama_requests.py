@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.daemon.fields import Fields, Json
@@ -207,6 +207,15 @@ def check_capabilities(request: TextRequest, name: str, capabilities: Sequence[s
         )
 
 
+def _is_scored(request: TextRequest) -> bool:
+    """Whether the prompt is all that is wanted; then the one token behind it is always a token.
+
+    Evaluation harnesses count on it: they take the last entry for that one and drop it.
+    """
+    is_read = request.num_prompt_logprobs is not None and request.num_logprobs is not None
+    return is_read and request.options.get("num_predict") == 1
+
+
 def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
     """What the worker is asked, one for each choice, with the model's stored settings applied.
 
@@ -231,7 +240,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
             prompt=request.prompt,
             suffix=request.suffix,
             prompt_token_ids=request.prompt_token_ids,
-            sampling=fix_seed(options.sampling, index),
+            sampling=replace(fix_seed(options.sampling, index), ignore_eos=_is_scored(request)),
             grammar=request.grammar,
             stop=options.stop,
             max_context_tokens=options.max_context_tokens,

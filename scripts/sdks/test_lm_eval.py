@@ -3,6 +3,8 @@
 Its tokenizer is ours, asked over `/v1/tokenize`.
 """
 
+from types import SimpleNamespace
+
 import httpx
 import pytest
 from lm_eval.api.instance import Instance
@@ -28,10 +30,11 @@ class OurTokenizer:
         ]
         return tokens
 
-    def __call__(self, texts: list[str] | str, **_: object) -> dict[str, object]:
+    def __call__(self, texts: list[str] | str, **_: object) -> SimpleNamespace:
         """Token ids of one text or several."""
         is_one = isinstance(texts, str)
-        return {"input_ids": self.encode(texts) if is_one else [self.encode(t) for t in texts]}
+        ids = self.encode(texts) if is_one else [self.encode(text) for text in texts]
+        return SimpleNamespace(input_ids=ids)
 
     def decode(self, tokens: list[int], **_: object) -> str:
         """Text."""

@@ -16,7 +16,6 @@ from app.daemon.embed_requests import (
     parse_rerank,
 )
 from app.daemon.fields import parse_body
-from app.daemon.ollama_fields import CREATE
 from app.daemon.ollama_requests import TextRequest, parse_chat, parse_generate, to_generates
 from app.daemon.openai_requests import parse_chat_completion, parse_completion
 from app.daemon.responses_requests import parse_response_request

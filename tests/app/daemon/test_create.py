@@ -66,9 +66,6 @@ def test_content_that_is_not_what_its_name_says_is_refused(daemon) -> None:
     ],
 )
 @pytest.mark.compat("POST /api/create", "`quantize`", refused="`localllm quantize` does it")
-@pytest.mark.compat(
-    "POST /api/create", "`adapters`", refused="`localllm create` with ADAPTER does it"
-)
 def test_what_cannot_be_made_is_refused(daemon, changes, text: str) -> None:
     reply = daemon.post("/api/create", {"model": "mine", "stream": False} | changes)
     assert (reply.status, reply.json["error"]) == (400, text)

@@ -11,6 +11,7 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+@pytest.mark.compat("POST /api/create", "`adapters`")
 def test_an_uploaded_adapter_is_kept_with_the_name(daemon) -> None:
     for content in (CONFIG, WEIGHTS):
         assert daemon.call("POST", f"/api/blobs/{digest_of(content)}", content).status == 201
