@@ -33,6 +33,9 @@ _NEEDLESS_FILTERS = ("pprint", "random", "striptags", "urlize", "wordwrap", "xml
 """For web pages; what they cost is hard to bound."""
 
 
+_OWN_LIST_METHODS = ("append", "insert", "pop")
+
+
 def render(template: Template, variables: Mapping[str, Any]) -> str:
     """The template's text. Raises TemplateError and whatever the template's operations raise."""
     token = budget.set(Budget())
@@ -109,8 +112,8 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         return bounded
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """As in the sandbox, and `append` of lists that the template made (Kimi K2 uses it)."""
-        if attr == "append" and type(obj) is list:
+        """As in the sandbox, and the queue that Kimi K2 makes of a list of its own."""
+        if attr in _OWN_LIST_METHODS and type(obj) is list:
             return True
         return super().is_safe_attribute(obj, attr, value)
 
