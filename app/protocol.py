@@ -266,9 +266,9 @@ class Failed:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The engine's counts, sent at most once a second while it works and when it falls idle."""
+    """`engine.metrics.StepMetrics`, at most once a second while the engine works, and once idle."""
 
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int | float] = field(default_factory=dict)
 
 
 Message = Load | Generate | Abort | Tokenize | Detokenize | Embed | Explain | Shutdown
