@@ -22,7 +22,7 @@ from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import Place, module_paths
 from engine.network.long_rope import fit_rope_to_context
 from engine.network.lora import adapter_digest, load_adapter
-from engine.network.model_facts import with_common_names, with_rope_names
+from engine.network.model_facts import with_common_names, with_old_names
 from engine.network.precision import CACHE_DTYPE
 from engine.network.weights import WeightSummary, load_gguf_weights
 from engine.network.zoo import build_network
@@ -279,7 +279,7 @@ def _load_directory(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetw
     config = read_config(files.directory)
     if kernel_checks is not None:
         check_metal_kernels(with_common_names(config), {}, kernel_checks)
-    network = build_network(with_rope_names(config))
+    network = build_network(with_old_names(config))
     config = with_common_names(config)
     weights = load_directory_weights(network, files.directory, config)
     tokenizer = load_tokenizer_directory(files.directory)

@@ -38,14 +38,18 @@ def with_common_names(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def with_rope_names(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with what transformers 5 writes as `rope_parameters` under the old names.
+def with_old_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with what transformers 5 writes, `rope_parameters` first of all, under the
+    names that were before.
 
     mlx-lm's classes know those, and replace what they miss by a default without a word.
     """
     found = dict(config)
     if isinstance(config.get("text_config"), Mapping):
-        found["text_config"] = with_rope_names(config["text_config"])
+        found["text_config"] = with_old_names(config["text_config"])
+    for old, new in _RENAMED.items():
+        if config.get(new) is not None:
+            found.setdefault(old, config[new])
     rope = config.get("rope_parameters")
     if not isinstance(rope, Mapping):
         return found
@@ -61,6 +65,9 @@ def with_rope_names(config: Mapping[str, Any]) -> dict[str, Any]:
         found["rope_scaling"] = {**rope, "type": kind, "rope_type": kind}
     return found
 
+
+_RENAMED = {"num_experts": "num_local_experts", "block_dim": "hidden_size"}
+"""Old names of other things, and what has them."""
 
 _ROPE_NAMES = {
     "rope_theta": "rope_theta",

@@ -20,7 +20,7 @@ from engine.network.latent_attention import use_latent_attention
 from engine.network.sampled_rows import sample_rows_only
 from engine.network.windows import add_windows, ignored_windows
 from engine.network.yarn import unround_ramps
-from models.errors import Unsupported
+from models.errors import InvalidModelFile, Unsupported
 
 RENAMED_FAMILIES = {
     "deepseek_v41_text": "deepseek_v41",
@@ -84,12 +84,19 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         Unsupported: mlx-lm has no such `model_type`.
+        InvalidModelFile: the configuration lacks what the family needs.
     """
     model_type = str(config["model_type"])
     family = _family(model_type)
     module = _zoo(family)
     _use_our_attention()
-    network = cast(nn.Module, module.Model(module.ModelArgs.from_dict(_as_family(config, family))))
+    try:
+        arguments = module.ModelArgs.from_dict(_as_family(config, family))
+        network = cast(nn.Module, module.Model(arguments))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InvalidModelFile(
+            f"the configuration is not one of {model_type!r}: {error}"
+        ) from error
     if family in LATENT_FAMILIES:
         use_latent_attention(network, config, _zoo)
     elif family in UNSCALED_FAMILIES and config.get("rope_scaling"):

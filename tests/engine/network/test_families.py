@@ -10,10 +10,10 @@ from tiny import tiny_network
 
 from engine.kv_cache import probe_layers
 from engine.loading import EngineOptions, load_model
-from engine.network.model_facts import with_common_names, with_rope_names
+from engine.network.model_facts import with_common_names, with_old_names
 from engine.network.zoo import build_network, known_families
 from engine.request import Request, SamplingParams
-from models.errors import Unsupported
+from models.errors import InvalidModelFile, Unsupported
 from models.resolve import resolve_path
 from scripts.check_families import PROMPT, check, generate, write_family
 from scripts.family_models import make_config
@@ -89,16 +89,21 @@ def test_a_family_that_cannot_run_is_refused_with_the_reason() -> None:
 
 def test_what_transformers_5_writes_reaches_mlx_lm() -> None:
     yarn = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 5e5}
-    config = with_rope_names({"model_type": "llama", "rope_parameters": yarn})
+    config = with_old_names({"model_type": "llama", "rope_parameters": yarn})
     assert config["rope_theta"] == 5e5
     assert config["rope_scaling"] == yarn | {"type": "yarn"}
     plain = {"rope_type": "default", "rope_theta": 300.0, "partial_rotary_factor": 0.5}
-    config = with_rope_names({"text_config": {"rope_parameters": plain}})["text_config"]
+    config = with_old_names({"text_config": {"rope_parameters": plain}})["text_config"]
     assert (config["rope_theta"], config["partial_rotary_factor"]) == (300.0, 0.5)
     assert "rope_scaling" not in config
     by_kind = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}
-    config = with_rope_names({"rope_parameters": by_kind})
+    config = with_old_names({"rope_parameters": by_kind})
     assert (config["rope_theta"], config["rope_local_base_freq"]) == (1e6, 1e4)
+
+
+def test_a_configuration_that_lacks_something_is_refused_with_its_name() -> None:
+    with pytest.raises(InvalidModelFile, match="num_experts"):
+        build_network({"model_type": "qwen3_moe", "hidden_size": 64})
 
 
 def test_sizes_are_found_under_the_names_of_each_family() -> None:
