@@ -2,7 +2,7 @@
 
 from engine.plan import SchedulerOutput
 
-MAX_SLOWDOWN = 1.9
+MAX_SLOWDOWN = 1.7
 """A step with prefill may take so many times what it takes without."""
 
 MIN_ROWS = 8
