@@ -1,17 +1,15 @@
 """The definition of every op in plain array maths. Slow; what the kernels are compared with."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gguf
 import mlx.core as mx
 import numpy as np
 from gguf.quants import dequantize as gguf_dequantize
 
-if TYPE_CHECKING:
-    from metal_kernels.experts import Routing
-
 from metal_kernels.int8_rows import pack_rows, unpack_rows
 from metal_kernels.metal.kv_rows import INT8, value_size
+from metal_kernels.routing import Routing
 
 Bytes = np.ndarray[Any, Any]
 
@@ -50,7 +48,7 @@ def grouped_matmul(x: mx.array, weights: mx.array, ids: mx.array) -> mx.array:
     return mx.stack(rows).astype(x.dtype)
 
 
-def route(logits: mx.array, routing: "Routing", bias: mx.array | None) -> tuple[mx.array, mx.array]:
+def route(logits: mx.array, routing: Routing, bias: mx.array | None) -> tuple[mx.array, mx.array]:
     """See `experts.route`; MLX's order of the chosen ones."""
     wide = logits.astype(mx.float32)
     scores = mx.sigmoid(wide) if routing.sigmoid else mx.softmax(wide, axis=-1, precise=True)
@@ -64,7 +62,7 @@ def route(logits: mx.array, routing: "Routing", bias: mx.array | None) -> tuple[
     return ids, weights * routing.scale
 
 
-def _best_groups(choice: mx.array, routing: "Routing") -> mx.array:
+def _best_groups(choice: mx.array, routing: Routing) -> mx.array:
     groups = choice.reshape(choice.shape[0], routing.num_groups, -1)
     best = mx.sort(groups, axis=-1)[..., -2 if routing.group_by_two else -1 :].sum(axis=-1)
     order = mx.argsort(mx.argsort(-best, axis=-1), axis=-1)

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from metal_kernels import backend, grouped, quantized  # noqa: E402
-from metal_kernels.experts import ExpertWeights, Routing, expert_mlp, route  # noqa: E402
+from metal_kernels.experts import ExpertWeights, expert_mlp, route  # noqa: E402
+from metal_kernels.routing import Routing  # noqa: E402
 from scripts.bench_kernels import BLOCKS, SCALES, read_bandwidth, seconds  # noqa: E402
 
 NUM_LAYERS = 6

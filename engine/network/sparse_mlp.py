@@ -15,7 +15,8 @@ from engine.network.layers import QuantizedLinear
 from engine.network.placing import put_module
 from engine.network.stacked_layers import QuantizedSwitchLinear
 from metal_kernels import quantized
-from metal_kernels.experts import ExpertWeights, Routing, expert_mlp, route
+from metal_kernels.experts import ExpertWeights, expert_mlp, route
+from metal_kernels.routing import Routing
 
 
 class Parts(NamedTuple):

@@ -6,7 +6,8 @@ import pytest
 from random_blocks import random_blocks
 
 from metal_kernels import backend, experts, grouped, reference
-from metal_kernels.experts import ExpertWeights, Routing
+from metal_kernels.experts import ExpertWeights
+from metal_kernels.routing import Routing
 
 ROUTINGS = {
     "softmax": Routing(3),
