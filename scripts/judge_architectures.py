@@ -3,10 +3,10 @@
     scripts/judge_architectures.py --llama-python PATH --llama-cpp FOLDER [--only NAME ...]
 
 Prints the largest difference of a log-probability, over the 20 likeliest tokens at several places
-of a prompt longer than the sliding windows, with cached prefixes: ours from transformers (F32 file),
-from llama.cpp (F16, Q8_0, Q4_K_M) and from our own dequantized reference (the largest of all files);
-then llama.cpp's from the dequantized reference. Random networks send tokens near a tie to other
-experts for a rounding: llama.cpp rounds activations to eight bits under quantized weights.
+of a prompt longer than the sliding windows, with cached prefixes: ours from transformers (F32
+file), from llama.cpp (F16, Q8_0, Q4_K_M) and from our own dequantized reference (the largest of
+all files); then llama.cpp's from the dequantized reference. Random networks send tokens near a tie
+to other experts for a rounding: llama.cpp rounds activations to eight bits under quantized weights.
 """
 
 import argparse
