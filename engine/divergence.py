@@ -13,7 +13,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from engine.loading import LoadedNetwork, load_network
+from engine.network_loading import LoadedNetwork, load_network
 from models.errors import InvalidInput
 from models.files import ModelFiles
 

@@ -1,7 +1,5 @@
 """A draft model put beside a target: same vocabulary, memory of its own, nothing else shared."""
 
-from typing import TYPE_CHECKING
-
 from engine.block_pool import BlockPool
 from engine.draft_model import DraftModel
 from engine.kv_cache import KVCache, layer_windows, probe_layers
@@ -9,21 +7,19 @@ from engine.memory import BLOCK_SIZE
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
 from engine.network.precision import CACHE_DTYPE
+from engine.network_loading import LoadedNetwork
 from engine.plan import SchedulerLimits
 from engine.tokenizer import Tokenizer
 from models.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from engine.loading import LoadedNetwork
 
-
-def cache_token_bytes(draft: "LoadedNetwork") -> int:
+def cache_token_bytes(draft: LoadedNetwork) -> int:
     """Bytes of the draft's keys and values for one token."""
     return sum(shape.token_bytes(CACHE_DTYPE) for shape in probe_layers(draft.network))
 
 
 def make_draft_model(
-    draft: "LoadedNetwork", target: "LoadedNetwork", num_blocks: int, limits: SchedulerLimits
+    draft: LoadedNetwork, target: LoadedNetwork, num_blocks: int, limits: SchedulerLimits
 ) -> DraftModel:
     """The drafter for an engine with `num_blocks` blocks and these limits."""
     fuse(draft.network)

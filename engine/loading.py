@@ -1,10 +1,9 @@
 """From files to a model that runs: network, weights, tokenizer, cache and engine."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlx.nn as nn
 
@@ -14,29 +13,23 @@ from engine.draft_loading import cache_token_bytes, check_same_tokens, make_draf
 from engine.draft_model import DraftModel
 from engine.embedding import Embedder
 from engine.engine import Engine
-from engine.kernels import StoredMatrix, check_metal_kernels, replaced_kernels
+from engine.kernels import replaced_kernels
 from engine.memory import BLOCK_SIZE, num_blocks
 from engine.model_runner import ModelRunner
-from engine.network.directory_weights import load_directory_weights, read_config
-from engine.network.gguf_config import config_from_gguf
-from engine.network.gguf_names import Place, module_paths
 from engine.network.long_rope import fit_rope_to_context
-from engine.network.lora import adapter_digest, load_adapter
-from engine.network.model_facts import with_common_names, with_old_names
+from engine.network.lora import adapter_digest
 from engine.network.precision import CACHE_DTYPE
-from engine.network.weights import WeightSummary, load_gguf_weights
-from engine.network.zoo import build_network
+from engine.network_loading import LoadedNetwork, load_network
 from engine.plan import SchedulerLimits
 from engine.request import Grammar
 from engine.runner_loading import make_runner
 from engine.state_runner import StateRunner
-from engine.text.chat_template import ChatTemplate, load_directory_template, load_gguf_template
+from engine.text.chat_template import ChatTemplate
 from engine.text.grammar import GrammarMatcher, make_grammar_vocabulary
-from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
+from engine.tokenizer import Tokenizer
 from metal_kernels import backend
 from models.errors import InvalidInput
 from models.files import ModelFiles
-from models.gguf import GGUFFile, read_gguf
 
 log = logging.getLogger("localllm.engine")
 
@@ -91,17 +84,6 @@ class LoadedModel:
     chat_template: ChatTemplate
     engine: Engine
     embedder: Embedder
-
-
-@dataclass(frozen=True)
-class LoadedNetwork:
-    """The network and its text side, before any cache: what training needs too."""
-
-    network: nn.Module
-    config: dict[str, Any]
-    tokenizer: Tokenizer
-    chat_template: ChatTemplate
-    weights: WeightSummary
 
 
 def load_model(
@@ -165,17 +147,6 @@ def load_model(
     cache = runner.kv_cache if isinstance(runner, ModelRunner) else None
     embedder = Embedder(files, loaded.network, cache, pool, max_step_tokens=limits.max_step_tokens)
     return LoadedModel(info, loaded.tokenizer, loaded.chat_template, engine, embedder)
-
-
-def load_network(
-    files: ModelFiles, adapter: Path | None = None, kernel_checks: Path | None = None
-) -> LoadedNetwork:
-    """Network, weights and text side of a model, with a LoRA adapter on top where one is given."""
-    load = _load_gguf if files.format == "gguf" else _load_directory
-    loaded = load(files, kernel_checks)
-    if adapter is not None:
-        load_adapter(loaded.network, adapter)
-    return loaded
 
 
 def _load_draft(
@@ -247,41 +218,3 @@ def _wanted_context(options: EngineOptions) -> int:
             f"a context of {options.max_context_tokens} tokens; at least 4 is needed"
         )
     return options.max_context_tokens
-
-
-def _load_gguf(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetwork:
-    gguf = read_gguf(files.paths[0])
-    config = config_from_gguf(gguf)
-    places = module_paths(gguf, config)
-    if kernel_checks is not None:
-        check_metal_kernels(config, _stored_matrices(gguf, places), kernel_checks)
-    network = build_network(config)
-    weights = load_gguf_weights(network, gguf, places)
-    tokenizer = load_gguf_tokenizer(gguf)
-    template = load_gguf_template(gguf, files.template)
-    return LoadedNetwork(network, config, tokenizer, template, weights)
-
-
-def _stored_matrices(gguf: GGUFFile, places: Mapping[str, Place]) -> dict[str, StoredMatrix]:
-    """The file's matrices, by the path of the layer that each belongs to."""
-    tensors = {place.path: gguf.tensors[name] for name, place in places.items()}
-    return {
-        path.rpartition(".")[0]: StoredMatrix(
-            tensor.quantization, tensor.shape[-2], is_stack=len(tensor.shape) == 3
-        )
-        for path, tensor in tensors.items()
-        if len(tensor.shape) in (2, 3)
-    }
-
-
-def _load_directory(files: ModelFiles, kernel_checks: Path | None) -> LoadedNetwork:
-    assert files.directory is not None
-    config = read_config(files.directory)
-    if kernel_checks is not None:
-        check_metal_kernels(with_common_names(config), {}, kernel_checks)
-    network = build_network(with_old_names(config))
-    config = with_common_names(config)
-    weights = load_directory_weights(network, files.directory, config)
-    tokenizer = load_tokenizer_directory(files.directory)
-    template = load_directory_template(files.directory, files.template)
-    return LoadedNetwork(network, config, tokenizer, template, weights)

@@ -11,11 +11,11 @@ from engine.disk_cache import DiskCache
 from engine.draft_model import DraftModel
 from engine.engine import Engine
 from engine.kv_cache import KVCache, layer_windows, probe_layers
-from engine.loading import load_network
 from engine.memory import BLOCK_SIZE
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
 from engine.network.precision import CACHE_DTYPE
+from engine.network_loading import load_network
 from engine.plan import SchedulerLimits
 from engine.request import Grammar, Request, SamplingParams, StepOutput
 from engine.speculation import Drafter

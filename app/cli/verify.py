@@ -61,7 +61,7 @@ def make_receipt(
     from engine.divergence import DEFAULT_TEXT, measure_divergence
     from engine.kernel_accuracy import measure_kernels
     from engine.kernels import describe_kernels
-    from engine.loading import load_network
+    from engine.network_loading import load_network
     from models.conversions import describe_conversions
     from models.file_hashes import check_hashes
     from models.fit import total_memory_bytes

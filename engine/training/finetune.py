@@ -11,8 +11,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 
-from engine.loading import load_network
 from engine.network.lora import LoRAConfig, add_adapter, save_adapter
+from engine.network_loading import load_network
 from engine.training.data import Example, read_examples
 from models.errors import InvalidInput
 from models.files import ModelFiles

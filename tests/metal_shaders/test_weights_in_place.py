@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from engine.loading import load_network
+from engine.network_loading import load_network
 from metal_kernels.metal import mapping
 from models.files import ModelFiles
 from models.gguf import read_gguf

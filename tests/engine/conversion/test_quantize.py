@@ -17,8 +17,8 @@ from engine.conversion.importance import (
 )
 from engine.conversion.quantize import quantize_to_gguf
 from engine.conversion.source import read_slabs
-from engine.loading import load_network
 from engine.network.layers import QuantizedLinear
+from engine.network_loading import load_network
 from metal_kernels import reference
 from metal_kernels.quantize import quantize_blocks
 from models.errors import InvalidInput, InvalidModelFile
