@@ -280,6 +280,7 @@ SCHEMAS: dict[str, Json] = {
     ),
     "TokenCount": obj(input_tokens=WHOLE),
     "Health": obj(
+        {"deep": {"type": "object", "additionalProperties": {"type": ["number", "string"]}}},
         status=TEXT,
         version=TEXT,
         uptime_s=NUMBER,

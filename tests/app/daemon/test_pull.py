@@ -89,10 +89,3 @@ def test_what_is_not_offered_says_so(daemon) -> None:
     reply = daemon.post("/api/push", {"model": "x"})
     assert (reply.status, reply.json["error"]) == (400, "push is not supported")
     assert daemon.post("/api/me").status == 401
-
-
-@pytest.mark.compat("GET /health", "state, models, requests")
-def test_health_tells_what_is_loaded(daemon) -> None:
-    daemon.post("/api/generate", {"model": "pocket", "prompt": "say 1"})
-    health = daemon.get("/health").json
-    assert (health["status"], health["models"]) == ("ok", ["pocket:latest"])
