@@ -207,14 +207,15 @@ async def count_lost_blocks(port: int) -> int:
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     lines = (await reader.read()).decode().splitlines()
     writer.close()
-    prefix = "localllm_engine_"
+    prefix = "localllm_"
     values = {
         line.removeprefix(prefix).partition("{")[0]: float(line.rpartition(" ")[2])
         for line in lines
         if line.startswith(prefix)
     }
-    assert not values["running"] + values["waiting"]
-    return int(values["blocks"] - values["free_blocks"] - values["cached_blocks"])
+    assert not values["requests_running"] + values["requests_waiting"]
+    num_idle = values["kv_cache_free_blocks"] + values["kv_cache_prefix_blocks"]
+    return int(values["kv_cache_blocks"] - num_idle)
 
 
 async def soak(seconds: float, num_streams: int, kill_every_s: float, seed: int = 1) -> Report:

@@ -22,6 +22,7 @@ METAL_ONLY = {"bitnet", "muse_spark"}
 NOT_MADE = {"prism_hadamard_qwen35"}
 """Its files list their own packed modules."""
 
+UNQUANTIZED = {"afm7"}
 KINDS = ["afm7", "baichuan_m1", "gpt2", "lfm2", "mamba2", "mistral4", "plamo3", "qwen3_5", "qwen3"]
 
 
@@ -36,6 +37,8 @@ def test_one_family_of_each_kind_agrees_with_mlx_lm(family: str) -> None:
 @pytest.mark.parametrize("family", sorted(set(known_families()) - METAL_ONLY - NOT_MADE))
 @pytest.mark.parametrize("bits", [None, 8])
 def test_every_family_agrees_with_mlx_lm(family: str, bits: int | None) -> None:
+    if bits is not None and family in UNQUANTIZED:
+        pytest.skip("its own layers cannot be quantized in mlx-lm 0.32.2")
     check(family, bits)
 
 
