@@ -180,6 +180,8 @@ class Library:
     def directory(self, manifest: Manifest) -> Path:
         """A directory where the layers have their file names, by symbolic links to the blobs."""
         target = self.root / "directories" / manifest.digest
+        with suppress(OSError):
+            os.utime(target)  # young again, so that a prune beside us leaves it
         if all((target / layer.file_name).exists() for layer in manifest.layers):
             return target
         links = {layer.file_name: self.layer_path(layer) for layer in manifest.layers}

@@ -210,6 +210,17 @@ def test_a_file_used_in_place_is_not_deleted_with_its_name(
     assert list(library.blobs.digests()) == []
 
 
+def test_a_view_that_is_asked_for_again_outlives_a_prune(library: Library) -> None:
+    manifest = add_model(library, "a", {"m.gguf": b"abc"})
+    with library.pinned([layer.digest for layer in manifest.layers]):
+        library.remove(name("a"))
+        view = library.directory(manifest)
+        os.utime(view, (0, 0))
+        assert library.directory(manifest) == view
+        library.prune()
+        assert (view / "m.gguf").read_bytes() == b"abc"
+
+
 def test_a_directory_view_has_the_files_under_their_names(library: Library) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"w", "adapter/a.json": b"[]"}
     manifest = add_model(library, "m", files)
