@@ -7,7 +7,7 @@ import mlx.nn as nn
 import mlx.utils
 import numpy as np
 import pytest
-from test_paged_network import generate, greedy_plainly, make_engine
+from test_paged_network import generate, greedy_plainly, make_engine, under_each_limit
 from tiny import MIXTRAL, flat, random_prompts, tiny_network
 
 from engine.network.fusion import fuse
@@ -38,16 +38,7 @@ def fused(changes: dict[str, Any]) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {},
-        {"max_draft_tokens": 0},
-        {"max_step_tokens": 7, "max_prefill_tokens_beside_decode": 3},
-        {"num_blocks": 26},
-    ],
-    ids=["plain", "no drafts", "small chunks", "scarce blocks"],
-)
+@under_each_limit
 @pytest.mark.parametrize("name", NETWORKS)
 def test_paged_and_batched_equals_dense_and_alone(name: str, limits: dict[str, int]) -> None:
     prompts = random_prompts(4, 40)

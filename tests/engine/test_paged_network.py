@@ -16,6 +16,17 @@ from engine.model_runner import ModelRunner
 from engine.plan import SchedulerLimits
 from engine.request import Request, SamplingParams
 
+under_each_limit = pytest.mark.parametrize(
+    "limits",
+    [
+        {},
+        {"max_draft_tokens": 0},
+        {"max_step_tokens": 7, "max_prefill_tokens_beside_decode": 3},
+        {"num_blocks": 26},
+    ],
+    ids=["plain", "no drafts", "small chunks", "scarce blocks"],
+)
+
 
 def make_engine(
     network: nn.Module, num_blocks: int = 64, disk_cache: DiskCache | None = None, **limits: int
@@ -55,16 +66,7 @@ def generate(engine: Engine, prompts: list[tuple[int, ...]], number: int) -> lis
     return [texts[str(i)] for i in range(len(prompts))]
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {},
-        {"max_draft_tokens": 0},
-        {"max_step_tokens": 7, "max_prefill_tokens_beside_decode": 3},
-        {"num_blocks": 26},
-    ],
-    ids=["plain", "no drafts", "small chunks", "scarce blocks"],
-)
+@under_each_limit
 def test_paged_and_batched_equals_dense_and_alone(limits: dict[str, int]) -> None:
     network = tiny_network()
     prompts = random_prompts(6, 60)

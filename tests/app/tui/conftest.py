@@ -54,6 +54,11 @@ class Script:
         chunks = [text(part) if isinstance(part, str) else part for part in parts]
         self.replies.append([*chunks, FINAL | final])
 
+    def talks_on(self) -> None:
+        """Queue 500 words, 20 ms apart."""
+        self.answers(*["word "] * 500)
+        self.chunk_s = 0.02
+
 
 class FakeClient:
     """Stands where `DaemonClient` does; `host` carries the script."""

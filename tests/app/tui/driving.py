@@ -47,6 +47,12 @@ async def send(pilot: Any, text: str) -> None:
     await pilot.press("enter")
 
 
+async def send_and_see_words(pilot: Any, text: str, wait_until: Wait) -> None:
+    """Send a message and wait for the first words of its reply."""
+    await send(pilot, text)
+    await wait_until(pilot, lambda: any("word" in s for s in answer_sources(pilot.app)))
+
+
 async def ask(pilot: Any, text: str, wait_until: Wait) -> None:
     """Send a message and wait for the end of its reply."""
     count = len(pilot.app.chat_screen.chat.conversation.messages)

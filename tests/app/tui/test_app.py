@@ -10,7 +10,14 @@ from app.tui.screens.chat import ChatScreen
 from app.tui.screens.help import Help
 from app.tui.widgets.empty_state import Example
 from app.tui.widgets.status_line import StatusLine
-from tests.app.tui.driving import MakeApp, Wait, answer_sources, ask, send, shown_text, status
+from tests.app.tui.driving import (
+    MakeApp,
+    Wait,
+    ask,
+    send_and_see_words,
+    shown_text,
+    status,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -60,12 +67,10 @@ async def test_any_size_will_do(
 async def test_quitting_in_the_middle_of_a_reply_keeps_it_and_does_not_hang(
     make_app: MakeApp, script: Any, history: History, wait_until: Wait
 ) -> None:
-    script.answers(*["word "] * 500)
-    script.chunk_s = 0.02
+    script.talks_on()
     app = make_app()
     async with app.run_test() as pilot:
-        await send(pilot, "Talk")
-        await wait_until(pilot, lambda: any("word" in s for s in answer_sources(app)))
+        await send_and_see_words(pilot, "Talk", wait_until)
         await pilot.press("ctrl+q")
     app.connection.close()
     assert "word" in history.read_chat(1).conversation.messages[-1].content

@@ -21,7 +21,7 @@ from tests.app.tui.driving import (
     answer_sources,
     ask,
     conversation_texts,
-    send,
+    send_and_see_words,
     shown_text,
 )
 
@@ -31,12 +31,10 @@ pytestmark = pytest.mark.asyncio
 async def test_a_new_chat_stops_and_keeps_the_reply_that_was_coming(
     make_app: MakeApp, script: Any, history: History, wait_until: Wait
 ) -> None:
-    script.answers(*["word "] * 500)
-    script.chunk_s = 0.02
+    script.talks_on()
     app = make_app()
     async with app.run_test() as pilot:
-        await send(pilot, "Talk")
-        await wait_until(pilot, lambda: any("word" in s for s in answer_sources(app)))
+        await send_and_see_words(pilot, "Talk", wait_until)
         await pilot.press("ctrl+n")
         await wait_until(pilot, lambda: app.screen.query(EmptyState))
         assert conversation_texts(app) == []

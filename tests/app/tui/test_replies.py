@@ -22,6 +22,7 @@ from tests.app.tui.driving import (
     chunk,
     conversation_texts,
     send,
+    send_and_see_words,
     shown_text,
     status,
 )
@@ -62,14 +63,10 @@ async def test_a_message_sent_while_the_model_loads_is_answered(
 async def test_escape_stops_and_keeps_what_came(
     make_app: MakeApp, script: Any, history: History, wait_until: Wait
 ) -> None:
-    script.answers(*["word "] * 500)
-    script.chunk_s = 0.02
+    script.talks_on()
     app = make_app()
     async with app.run_test() as pilot:
-        await send(pilot, "Talk")
-        await wait_until(
-            pilot, lambda: answer_sources(app) and answer_sources(app)[0].count("word")
-        )
+        await send_and_see_words(pilot, "Talk", wait_until)
         assert "Esc stops" in status(app)
         await pilot.press("escape")
         await wait_until(pilot, lambda: not app.chat_screen.is_replying)
