@@ -6,14 +6,12 @@
 #include "attention.h"
 
 #include <algorithm>
-#include <limits>
 
-#include "simd.h"
+#include "attention_lanes.h"
 
 namespace localllm::LOCALLLM_ISA {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int kLaneBlock = 6;  // 6 lanes x 4 vectors of accumulators fill the registers
 
 struct Tile {
@@ -26,10 +24,8 @@ struct Tile {
 
 template <typename T>
 const T* token(const AttentionShape& shape, const AttentionTask& task, int position) {
-  int64_t block = task.block_table[position / shape.block_size];
-  int64_t row = (block * shape.num_kv_heads + task.kv_head) * shape.block_size +
-                position % shape.block_size;
-  return static_cast<const T*>(task.pool) + row * (shape.head_size_k + shape.head_size_v);
+  int row_size = shape.head_size_k + shape.head_size_v;
+  return static_cast<const T*>(task.pool) + pool_row(shape, task, position) * row_size;
 }
 
 float as_float(float x) { return x; }
@@ -148,47 +144,6 @@ void add_values(const Tile& tile, int lane, int d, LaneState* states) {
     for (int j = 0; j < Vecs; ++j) store(states[i].values + d + j * 16, acc[i][j]);
 }
 
-// One softmax step: scores become weights, and the state makes room for them.
-void softmax_step(const Tile& tile, const AttentionTask& task, int first_key, int lane,
-                  LaneState& state) {
-  const AttentionShape& shape = tile.shape;
-  float* scores = tile.scores + lane * kKeyTile;
-  int position = task.first_position + (task.first_lane + lane) / shape.group();
-  int begin = shape.window ? std::max(0, position - shape.window + 1 - first_key) : 0;
-  int end = std::min(kKeyTile, position + 1 - first_key);
-  if (shape.soft_cap > 0)
-    for (int j = 0; j < kKeyTile; j += 16) {
-      Vec capped = tanh(load(scores + j) / set1(shape.soft_cap)) * set1(shape.soft_cap);
-      store(scores + j, capped);
-    }
-  for (int k = 0; k < std::min(begin, kKeyTile); ++k) scores[k] = -kInfinity;
-  for (int k = std::max(0, end); k < kKeyTile; ++k) scores[k] = -kInfinity;
-  Vec top = load(scores);
-  for (int j = 16; j < kKeyTile; j += 16) top = max(top, load(scores + j));
-  float largest_score = std::max(state.largest, largest(top));
-  if (largest_score == -kInfinity) {
-    std::fill(scores, scores + kKeyTile, 0.0f);
-    return;
-  }
-  float total = 0;
-  Vec sums = set1(0);
-  for (int j = 0; j < kKeyTile; j += 16) {
-    Vec w = exp(load(scores + j) - set1(largest_score));
-    sums = sums + w;
-    store(scores + j, w);
-  }
-  total = sum(sums);
-  if (largest_score > state.largest) {
-    float shrink[16];
-    store(shrink, exp(set1(state.largest - largest_score)));
-    state.weights *= shrink[0];
-    for (int d = 0; d < shape.padded_v(); d += 16)
-      store(state.values + d, load(state.values + d) * set1(shrink[0]));
-    state.largest = largest_score;
-  }
-  state.weights += total;
-}
-
 template <int Lanes>
 void add_all_values(const Tile& tile, int lane, LaneState* states) {
   int d = 0, padded = tile.shape.padded_v();
@@ -200,7 +155,9 @@ template <int Lanes>
 void step_lanes(const Tile& tile, const AttentionTask& task, int first_key, int lane,
                 LaneState* states) {
   score_lanes<Lanes>(tile, lane);
-  for (int i = 0; i < Lanes; ++i) softmax_step(tile, task, first_key, lane + i, states[lane + i]);
+  for (int i = lane; i < lane + Lanes; ++i)
+    softmax_step(tile.shape, lane_position(tile.shape, task, i), first_key,
+                 tile.scores + i * kKeyTile, states[i]);
   add_all_values<Lanes>(tile, lane, states + lane);
 }
 
@@ -228,43 +185,22 @@ void attend(const AttentionShape& shape, const AttentionTask& task, float* scrat
   tile.keys = tile.queries + int64_t(task.num_lanes) * shape.head_size_k;
   tile.values = tile.keys + shape.padded_k() * kKeyTile;
   tile.scores = tile.values + shape.padded_v() * kKeyTile;
-  int group = shape.group();
   for (int i = 0; i < task.num_lanes; ++i) {
-    int lane = task.first_lane + i;
-    const float* q = task.q + (int64_t(lane / group) * shape.num_heads + task.kv_head * group +
-                               lane % group) * shape.head_size_k;
+    const float* q = query(shape, task, i);
     for (int d = 0; d < shape.head_size_k; ++d)
       tile.queries[i * shape.head_size_k + d] = q[d] * shape.scale;
-    states[i].largest = -kInfinity;
-    states[i].weights = 0;
-    std::fill(states[i].values, states[i].values + shape.padded_v(), 0.0f);
+    clear(shape, states[i]);
   }
-  // Steps that no lane sees are left out.
-  int first = task.first_position + task.first_lane / group;
-  int last = task.first_position + (task.first_lane + task.num_lanes - 1) / group;
-  int begin = task.key_begin, end = std::min(task.key_end, last + 1);
-  if (shape.window) begin = std::max(begin, (first - shape.window + 1) / kKeyTile * kKeyTile);
-  for (int key = begin; key < end; key += kKeyTile) {
+  KeyRange seen = seen_keys(shape, task);
+  for (int key = seen.begin; key < seen.end; key += kKeyTile) {
     if (shape.half_pool) load_tile<uint16_t>(tile, task, key);
     else load_tile<float>(tile, task, key);
     step(tile, task, key, states);
   }
 }
 
-void merge(const AttentionShape& shape, LaneState& into, const LaneState& from) {
-  if (from.largest == -kInfinity) return;
-  float top = std::max(into.largest, from.largest);
-  float factors[16] = {into.largest - top, from.largest - top};
-  store(factors, exp(load(factors)));
-  Vec a = set1(factors[0]), b = set1(factors[1]);
-  for (int d = 0; d < shape.padded_v(); d += 16)
-    store(into.values + d, fma(load(into.values + d), a, load(from.values + d) * b));
-  into.weights = into.weights * factors[0] + from.weights * factors[1];
-  into.largest = top;
-}
-
 }  // namespace
 
-extern const AttentionKernels kAttention = {scratch_floats, attend, merge};
+extern const AttentionKernels kAttention = {scratch_floats, attend, merge_states};
 
 }  // namespace localllm::LOCALLLM_ISA
