@@ -177,7 +177,7 @@ class _Step:
         """The draft length, up to `limit`, that makes the step's tokens a second most."""
         best, best_speed = 0, self._speed(0, 0.0, 0.0)
         gain = 0.0
-        for length in range(1, limit + 1):
+        for length in range(1, min(limit, self._cost.max_rows - self._num_rows) + 1):
             gain += rate**length
             speed = self._speed(length, gain, making_s(length))
             if speed > best_speed:

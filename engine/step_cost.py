@@ -10,12 +10,15 @@ NUM_KEPT = 9
 NUM_NEEDED = 3
 """Measurements before a row count is believed: one may have met another program."""
 
+_MAX_GROWTH = 4
+"""How many times the rows of a known step the next unknown one may have."""
+
 
 class StepCost:
     """Medians of what was measured, straight lines between them.
 
     Beyond the largest count that is believed the line goes on as it did; before there are two,
-    more rows are thought to cost nothing, so that they are tried.
+    more rows are thought to cost nothing, so that they are tried, but not too many at once.
     """
 
     def __init__(self) -> None:
@@ -31,6 +34,11 @@ class StepCost:
             if num_rows not in self._medians:
                 insort(self._counts, num_rows)
             self._medians[num_rows] = median(measured)
+
+    @property
+    def max_rows(self) -> int:
+        """Rows that a step may be tried with."""
+        return _MAX_GROWTH * (self._counts[-1] if self._counts else 1)
 
     def estimate_s(self, num_rows: int) -> float:
         """Seconds of a step; 0 while nothing is known."""

@@ -36,6 +36,8 @@ differently, as a sum in another order can round an activation to the next of it
 class FreeRows(StepCost):
     """Every draft pays, so that many are verified."""
 
+    max_rows = 1 << 20
+
     def estimate_s(self, num_rows: int) -> float:
         """The same for any number of rows."""
         return 1.0 if num_rows else 0.0

@@ -23,6 +23,8 @@ EOS = 6
 class FreeRows(StepCost):
     """Drafts are worth any chance, so that tests see many."""
 
+    max_rows = 1 << 20
+
     def estimate_s(self, num_rows: int) -> float:
         return 1.0 if num_rows else 0.0
 
@@ -172,6 +174,19 @@ def test_costs_are_medians_with_lines_between_them() -> None:
         for measured in (seconds, seconds, 99.0, seconds, 0.0):
             cost.observe(rows, measured)
     assert [cost.estimate_s(rows) for rows in (1, 3, 5, 9)] == [1.0, 2.0, 3.0, 5.0]
+
+
+def test_rows_of_unknown_cost_are_tried_a_few_times_as_many_at_once() -> None:
+    speculation = Speculation()
+    engine = make_engine(None)
+    engine.add_request(Request("a", (1, 2, 3, 4, 1, 2, 3), SamplingParams()))
+    (sequence,) = engine._scheduler.waiting
+    lengths = []
+    for rows in (1, 4, 16):
+        for _ in range(NUM_NEEDED):
+            speculation.step_cost.observe(rows, 1.0)
+        lengths.append(len(speculation.propose([(sequence, 16)], 500)[sequence]))
+    assert lengths == [3, 15, 16]
 
 
 def test_a_cost_is_believed_after_a_few_measurements() -> None:
