@@ -25,11 +25,11 @@ def make_pool(
 ) -> mx.array:
     """An evaluated pool of zeros; the CPU's takes no memory until it is written to.
 
-    The CPU kernels take float16 and float32.
+    The CPU kernels take float16, float32 and scaled bytes.
     """
     row_size = pool_row_size(head_size_k, head_size_v, dtype)
     shape = (num_blocks, num_kv_heads, block_size, row_size)
-    if backend() == "cpu" and dtype != INT8:
+    if backend() == "cpu":
         return cpu.zero_pool(shape, dtype)
     pool = mx.zeros(shape, dtype)
     mx.eval(pool)
@@ -45,7 +45,7 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
     """
     assert k.shape[:2] == v.shape[:2] == (slots.size, pool.shape[1])
     assert pool_row_size(k.shape[-1], v.shape[-1], pool.dtype) == pool.shape[-1]
-    if backend() == "cpu" and pool.dtype != INT8:
+    if backend() == "cpu":
         return cpu.kv_write(pool, slots, k, v)
     if backend() == "metal" and trust.works(f"kv_write{kernel_suffix(pool)}"):
         return metal_write.kv_write(pool, slots, k, v)

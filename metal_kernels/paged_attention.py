@@ -6,7 +6,7 @@ from metal_kernels import reference
 from metal_kernels.backend import backend, cpu
 from metal_kernels.metal import paged_attention as metal_attention
 from metal_kernels.metal import trust
-from metal_kernels.metal.kv_rows import INT8, kernel_suffix
+from metal_kernels.metal.kv_rows import kernel_suffix
 
 
 def paged_attention(
@@ -32,7 +32,7 @@ def paged_attention(
     assert query_starts.size == num_sequences + 1
     assert block_tables.shape[0] == num_sequences
     assert q.shape[1] % pool.shape[1] == 0
-    if backend() == "cpu" and pool.dtype != INT8:
+    if backend() == "cpu":
         return cpu.paged_attention(
             q, pool, block_tables, query_starts, context_lens, scale, window or 0, sinks,
             soft_cap or 0.0,

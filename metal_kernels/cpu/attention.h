@@ -10,7 +10,7 @@ constexpr int kSplitKeys = 512;  // keys between two merges; fixed, so that resu
 struct AttentionShape {
   int num_heads, num_kv_heads, head_size_k, head_size_v;
   int block_size;
-  bool half_pool;   // float16, else float32
+  bool half_pool;   // float16, else float32; for scaled bytes see int8_rows.h
   float scale;
   int window;       // 0: none
   float soft_cap;   // 0: none

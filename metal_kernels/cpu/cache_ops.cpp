@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "kernels.h"
 #include "mlx/allocator.h"
@@ -18,26 +19,44 @@ namespace {
 
 constexpr int kLanesPerTask = 48;
 
+// Calls write(row of the pool, row of k and v) for all rows that have a slot.
+void for_each_row(const mx::array& pool, const mx::array& slots,
+                  const std::function<void(int64_t, int64_t)>& write) {
+  int num_heads = pool.shape(1), block_size = pool.shape(2);
+  const auto* slot = slots.data<int32_t>();
+  parallel_ranges(int64_t(slots.size()), 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t block = slot[i] / block_size, offset = slot[i] % block_size;
+      if (slot[i] < 0 || block >= pool.shape(0)) continue;
+      for (int h = 0; h < num_heads; ++h)
+        write((block * num_heads + h) * block_size + offset, i * num_heads + h);
+    }
+  });
+}
+
 void copy_row(const float* from, int count, uint16_t* to) {
   kernels().pointwise.to_half(from, count, to);
 }
 void copy_row(const float* from, int count, float* to) { std::copy(from, from + count, to); }
 
 template <typename T>
-void write_slots(T* pool, const mx::Shape& shape, const int32_t* slots, int num_rows,
-                 const float* k, int size_k, const float* v, int size_v) {
-  int num_heads = shape[1], block_size = shape[2];
-  parallel_ranges(num_rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if (slots[i] < 0) continue;
-      int64_t block = slots[i] / block_size, offset = slots[i] % block_size;
-      if (block >= shape[0]) continue;
-      for (int h = 0; h < num_heads; ++h) {
-        T* to = pool + ((block * num_heads + h) * block_size + offset) * (size_k + size_v);
-        copy_row(k + (i * num_heads + h) * size_k, size_k, to);
-        copy_row(v + (i * num_heads + h) * size_v, size_v, to + size_k);
-      }
-    }
+void write_numbers(mx::array& pool, const mx::array& slots, const mx::array& k,
+                   const mx::array& v) {
+  int size_k = k.shape(-1), size_v = v.shape(-1);
+  for_each_row(pool, slots, [&](int64_t to, int64_t from) {
+    T* row = pool.data<T>() + to * (size_k + size_v);
+    copy_row(k.data<float>() + from * size_k, size_k, row);
+    copy_row(v.data<float>() + from * size_v, size_v, row + size_k);
+  });
+}
+
+void write_bytes(mx::array& pool, const mx::array& slots, const mx::array& k,
+                 const mx::array& v) {
+  Int8Row row{k.shape(-1), v.shape(-1)};
+  for_each_row(pool, slots, [&](int64_t to, int64_t from) {
+    kernels().int8.pack_row(row, k.data<float>() + from * row.size_k,
+                            v.data<float>() + from * row.size_v,
+                            pool.data<uint8_t>() + to * row.num_bytes());
   });
 }
 
@@ -47,12 +66,9 @@ class KvWrite : public Op {
   void eval_cpu(const std::vector<mx::array>& in, mx::array& out) override {
     out.copy_shared_buffer(in[0]);
     enqueue({in[1], in[2], in[3]}, out, [](Arrays& in, mx::array& out) {
-      const auto* slots = in[0].data<int32_t>();
-      const auto *k = in[1].data<float>(), *v = in[2].data<float>();
-      int rows = int(in[0].size()), size_k = in[1].shape(-1), size_v = in[2].shape(-1);
-      if (out.dtype() == mx::float16)
-        write_slots(out.data<uint16_t>(), out.shape(), slots, rows, k, size_k, v, size_v);
-      else write_slots(out.data<float>(), out.shape(), slots, rows, k, size_k, v, size_v);
+      if (out.dtype() == mx::uint8) write_bytes(out, in[0], in[1], in[2]);
+      else if (out.dtype() == mx::float16) write_numbers<uint16_t>(out, in[0], in[1], in[2]);
+      else write_numbers<float>(out, in[0], in[1], in[2]);
     });
   }
   const char* name() const override { return "KvWrite"; }
@@ -68,6 +84,7 @@ struct Unit {
 
 struct Step {
   const AttentionShape& shape;
+  const AttentionKernels& kernels;
   const float* q;
   const void* pool;
   const int32_t *block_tables, *query_starts, *context_lens;
@@ -107,7 +124,7 @@ void attend_split(const Step& step, const Unit& unit, int split, float* scratch,
   AttentionTask task = unit.task;
   task.key_begin = split * kSplitKeys;
   task.key_end = std::min(task.key_begin + kSplitKeys, step.context_lens[unit.sequence]);
-  kernels().attention.attend(step.shape, task, scratch, states);
+  step.kernels.attend(step.shape, task, scratch, states);
 }
 
 void finish(const Step& step, const Unit& unit, const LaneState* states) {
@@ -131,7 +148,7 @@ void finish(const Step& step, const Unit& unit, const LaneState* states) {
 // All splits of a unit, one after the other.
 void run_unit(const Step& step, const Unit& unit) {
   static thread_local Scratch scratch;
-  const auto& attention = kernels().attention;
+  const AttentionKernels& attention = step.kernels;
   int lanes = unit.task.num_lanes, padded = step.shape.padded_v();
   int64_t work = attention.scratch_floats(step.shape, lanes);
   float* memory = scratch.get<float>(work + 2 * int64_t(lanes) * padded);
@@ -151,7 +168,7 @@ void run_unit(const Step& step, const Unit& unit) {
 // Splits of all units side by side, then merged in the same order as above.
 void run_splits(const Step& step, const std::vector<Unit>& units) {
   static thread_local Scratch state_scratch, value_scratch;
-  const auto& attention = kernels().attention;
+  const AttentionKernels& attention = step.kernels;
   int padded = step.shape.padded_v();
   std::vector<std::pair<int, int>> tasks;
   for (int u = 0; u < int(units.size()); ++u)
@@ -191,7 +208,9 @@ class PagedAttention : public Op {
     if (!in[1].flags().row_contiguous) throw std::runtime_error("the pool must be contiguous");
     out.set_data(mx::allocator::malloc(out.nbytes()));
     enqueue(in, out, [shape = shape_, sinks = has_sinks_](Arrays& in, mx::array& out) {
-      Step step{shape, in[0].data<float>(), in[1].data<void>(), in[2].data<int32_t>(),
+      bool is_int8 = in[1].dtype() == mx::uint8;
+      const AttentionKernels& attention = is_int8 ? kernels().int8.attention : kernels().attention;
+      Step step{shape, attention, in[0].data<float>(), in[1].data<void>(), in[2].data<int32_t>(),
                 in[3].data<int32_t>(), in[4].data<int32_t>(), int(in[4].size()), in[2].shape(1),
                 sinks ? in[5].data<float>() : nullptr, out.data<float>()};
       std::vector<Unit> units = plan(step);
@@ -222,8 +241,19 @@ void zero_without_touching(char* data, size_t num_bytes) {
 }
 
 void check_pool(const mx::array& pool) {
-  if (pool.dtype() != mx::float16 && pool.dtype() != mx::float32)
-    throw std::invalid_argument("the CPU kernels take a pool of float16 or float32");
+  if (pool.dtype() != mx::float16 && pool.dtype() != mx::float32 && pool.dtype() != mx::uint8)
+    throw std::invalid_argument("the CPU kernels take a pool of float16, float32 or scaled bytes");
+}
+
+// The pool says how long a row is, the query how much of that is the key.
+int value_size(const mx::array& pool, int size_k) {
+  int row_size = pool.shape(3);
+  if (pool.dtype() != mx::uint8) return row_size - size_k;
+  for (int group : {32, 16}) {
+    Int8Row row{size_k, row_size * group / (group + 2) - size_k};
+    if (row_size % (group + 2) == 0 && row.fits() && row.num_bytes() == row_size) return row.size_v;
+  }
+  throw std::invalid_argument("rows of scaled bytes do not fit the queries");
 }
 
 }  // namespace
@@ -251,7 +281,7 @@ mx::array paged_attention(const mx::array& q, const mx::array& pool, const mx::a
                           mx::StreamOrDevice s) {
   check_pool(pool);
   auto stream = mx::to_stream(s, mx::Device::cpu);
-  AttentionShape shape{q.shape(1), pool.shape(1), q.shape(2), pool.shape(3) - q.shape(2),
+  AttentionShape shape{q.shape(1), pool.shape(1), q.shape(2), value_size(pool, q.shape(2)),
                        pool.shape(2), pool.dtype() == mx::float16, scale, window, soft_cap};
   Arrays in = {as_float(q, stream), pool, as_int32(block_tables, stream),
                as_int32(query_starts, stream), as_int32(context_lens, stream)};

@@ -1,4 +1,5 @@
-// Ops on the paged key-value pool [num_blocks, num_kv_heads, block_size, head_size_k + head_size_v].
+// Ops on the paged key-value pool [num_blocks, num_kv_heads, block_size, head_size_k + head_size_v],
+// or with rows of int8_rows.h where it is of bytes.
 #pragma once
 #include <optional>
 #include <vector>

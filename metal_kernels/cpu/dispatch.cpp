@@ -11,14 +11,14 @@
 namespace localllm {
 namespace {
 
-const Kernels kScalarKernels = {"scalar", scalar::kMatmul, scalar::kAttention, scalar::kPointwise,
-                                scalar::kQuantize};
-const Kernels kAvx2Kernels = {"avx2", avx2::kMatmul, avx2::kAttention, avx2::kPointwise,
-                              avx2::kQuantize};
-const Kernels kAvx512Kernels = {"avx512", avx512::kMatmul, avx512::kAttention, avx512::kPointwise,
-                                avx512::kQuantize};
-const Kernels kAmxKernels = {"amx", amx::kMatmul, avx512::kAttention, avx512::kPointwise,
-                             avx512::kQuantize};
+const Kernels kScalarKernels = {"scalar",      scalar::kMatmul,    scalar::kAttention,
+                                scalar::kInt8, scalar::kPointwise, scalar::kQuantize};
+const Kernels kAvx2Kernels = {"avx2",      avx2::kMatmul,    avx2::kAttention,
+                              avx2::kInt8, avx2::kPointwise, avx2::kQuantize};
+const Kernels kAvx512Kernels = {"avx512",      avx512::kMatmul,    avx512::kAttention,
+                                avx512::kInt8, avx512::kPointwise, avx512::kQuantize};
+const Kernels kAmxKernels = {"amx",         amx::kMatmul,       avx512::kAttention,
+                             avx512::kInt8, avx512::kPointwise, avx512::kQuantize};
 
 const Kernels* chosen = nullptr;
 

@@ -5,6 +5,7 @@
 #include "activations.h"
 #include "attention.h"
 #include "formats.h"
+#include "int8_rows.h"
 #include "pointwise.h"
 #include "quantize.h"
 
@@ -41,6 +42,7 @@ struct Kernels {
   const char* name;
   const MatmulKernels& matmul;
   const AttentionKernels& attention;
+  const Int8Kernels& int8;
   const PointwiseKernels& pointwise;
   const QuantizeKernels& quantize;
 };

@@ -27,6 +27,10 @@ inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline Vec load(const uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
+inline Vec load(const int8_t* p) {
+  __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+}
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 inline Vec set1(float a) { return {_mm512_set1_ps(a)}; }
 inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -54,6 +58,13 @@ inline Vec load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p 
 inline Vec load(const uint16_t* p) {
   auto half = [](const uint16_t* q) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)));
+  };
+  return {half(p), half(p + 8)};
+}
+inline Vec load(const int8_t* p) {
+  auto half = [](const int8_t* q) {
+    __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(q));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
   };
   return {half(p), half(p + 8)};
 }
@@ -117,6 +128,7 @@ inline Vec each(F f) {
 }
 inline Vec load(const float* p) { return each([=](int i) { return p[i]; }); }
 inline Vec load(const uint16_t* p) { return each([=](int i) { return half_to_float(p[i]); }); }
+inline Vec load(const int8_t* p) { return each([=](int i) { return float(p[i]); }); }
 inline void store(float* p, Vec a) { std::memcpy(p, a.v, 64); }
 inline Vec set1(float a) { return each([=](int) { return a; }); }
 inline Vec operator+(Vec a, Vec b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }

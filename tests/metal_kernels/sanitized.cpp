@@ -96,26 +96,43 @@ void run_groups(const std::string& name, int columns, int inputs) {
   multiply_groups(grouping, rows, {{w, y.data()}, {w, z.data()}});
 }
 
-void run_attention(int size_k, int size_v, int rows, int context) {
-  constexpr int kBlock = 16, kGroup = 3;
-  int blocks = (context + kBlock - 1) / kBlock;
+constexpr int kBlock = 16;
+
+void attend(const AttentionKernels& k, const void* pool, int size_k, int size_v, int rows,
+            int context) {
+  constexpr int kGroup = 3;
   AttentionShape shape{kGroup, 1, size_k, size_v, kBlock, false, 0.125f, 20, 0};
   std::vector<float> q(size_t(rows) * kGroup * size_k);
-  std::vector<float> pool(size_t(blocks) * kBlock * (size_k + size_v));
   fill(q.data(), q.size());
-  fill(pool.data(), pool.size());
-  std::vector<int32_t> table(blocks);
-  for (int i = 0; i < blocks; ++i) table[i] = i;
+  std::vector<int32_t> table((context + kBlock - 1) / kBlock);
+  for (size_t i = 0; i < table.size(); ++i) table[i] = int32_t(i);
   int lanes = rows * kGroup;
-  auto scratch = make<float>(kernels().attention.scratch_floats(shape, lanes));
+  auto scratch = make<float>(k.scratch_floats(shape, lanes));
   auto values = make<float>(size_t(2) * lanes * shape.padded_v());
   std::vector<LaneState> states(2 * lanes);
   for (int i = 0; i < 2 * lanes; ++i) states[i].values = values.get() + i * shape.padded_v();
-  AttentionTask task{q.data(), pool.data(), table.data(),   0, 0,
+  AttentionTask task{q.data(), pool, table.data(),   0, 0,
                      lanes,    context - rows, 0, std::min(context, kSplitKeys)};
-  kernels().attention.attend(shape, task, scratch.get(), states.data());
-  kernels().attention.attend(shape, task, scratch.get(), states.data() + lanes);
-  for (int i = 0; i < lanes; ++i) kernels().attention.merge(shape, states[i], states[lanes + i]);
+  k.attend(shape, task, scratch.get(), states.data());
+  k.attend(shape, task, scratch.get(), states.data() + lanes);
+  for (int i = 0; i < lanes; ++i) k.merge(shape, states[i], states[lanes + i]);
+}
+
+void run_attention(int size_k, int size_v, int rows, int context) {
+  std::vector<float> pool(size_t((context + kBlock - 1) / kBlock) * kBlock * (size_k + size_v));
+  fill(pool.data(), pool.size());
+  attend(kernels().attention, pool.data(), size_k, size_v, rows, context);
+}
+
+void run_int8_attention(int size_k, int size_v, int rows, int context) {
+  Int8Row row{size_k, size_v};
+  std::vector<float> x(row.width());
+  std::vector<uint8_t> pool(size_t((context + kBlock - 1) / kBlock) * kBlock * row.num_bytes());
+  for (size_t at = 0; at < pool.size(); at += row.num_bytes()) {
+    fill(x.data(), x.size());
+    kernels().int8.pack_row(row, x.data(), x.data() + size_k, pool.data() + at);
+  }
+  attend(kernels().int8.attention, pool.data(), size_k, size_v, rows, context);
 }
 
 void run_pointwise() {
@@ -170,6 +187,8 @@ int main() {
     }
     run_attention(64, 64, 1, 70);
     run_attention(20, 36, 7, 600);
+    run_int8_attention(64, 64, 1, 70);
+    run_int8_attention(80, 48, 7, 600);
     run_pointwise();
     for (const char* name : {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q4_0", "Q4_1", "Q5_0", "Q5_1",
                              "Q8_0"})

@@ -59,4 +59,4 @@ def test_a_pool_of_scaled_bytes_is_written_and_attended_to():
     wide = unpack_rows(pack_rows(k, v), 64)
     plain = reference.kv_write(mx.zeros((3, 2, 16, 128)), slots, wide[..., :64], wide[..., 64:])
     expected = reference.paged_attention(q, plain, **places, window=None, sinks=None, soft_cap=None)
-    np.testing.assert_allclose(out, expected, atol=1e-5)
+    np.testing.assert_allclose(out, expected, atol=1e-4)

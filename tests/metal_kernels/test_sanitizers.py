@@ -11,7 +11,7 @@ SOURCES = HERE.parent.parent / "metal_kernels" / "cpu"
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]
 AMX = [*AVX512, "-mamx-tile", "-mamx-int8", "-mamx-bf16"]
-PER_ISA = ("attention.cpp", "pointwise.cpp", "quantize.cpp")
+PER_ISA = ("attention.cpp", "attention_int8.cpp", "pointwise.cpp", "quantize.cpp")
 PLAIN = (
     "dispatch.cpp",
     "formats.cpp",
