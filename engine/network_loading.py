@@ -39,7 +39,7 @@ def load_network(
     load = _load_gguf if files.format == "gguf" else _load_directory
     loaded = load(files, kernel_checks)
     if adapter is not None:
-        load_adapter(loaded.network, adapter)
+        load_adapter(loaded.network, loaded.config, adapter)
     return loaded
 
 

@@ -1,67 +1,101 @@
-"""Which LoRA adapters can be used, told by their files: mlx-lm's and `localllm finetune`'s."""
+"""Which files are a LoRA adapter: mlx-lm's (and `localllm finetune`'s), PEFT's, or one of GGUF."""
 
+import struct
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from models.errors import InvalidInput, NotFound, Unsupported
 
-WEIGHTS_NAME = "adapters.safetensors"
+Kind = Literal["mlx", "peft", "gguf"]
+
 CONFIG_NAME = "adapter_config.json"
-_PEFT_NAMES = frozenset({"adapter_model.safetensors", "adapter_model.bin"})
+WEIGHTS_NAMES: dict[Kind, str] = {
+    "mlx": "adapters.safetensors",
+    "peft": "adapter_model.safetensors",
+}
+_PICKLED_NAME = "adapter_model.bin"
+_HEAD_BYTES = 65_536
+_ADAPTER_MARK = b"general.type" + struct.pack("<IQ", 8, 7) + b"adapter"
 _SUPPORTED = (
-    f"Adapters of mlx-lm and of `localllm finetune` can be used: a directory with {WEIGHTS_NAME} "
-    f"and {CONFIG_NAME}."
+    f"An adapter is a directory with {CONFIG_NAME} and {' or '.join(WEIGHTS_NAMES.values())} "
+    "(mlx-lm's, `localllm finetune`'s, PEFT's), or one GGUF file."
 )
 
 
-def adapter_kind(names: Collection[str]) -> str | None:
-    """ "mlx" or "peft" when these file names are an adapter's, else None.
+@dataclass(frozen=True)
+class AdapterFiles:
+    """The files of one adapter; GGUF's has no `config`."""
+
+    kind: Kind
+    weights: Path
+    config: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file."""
+        return (self.weights,) if self.config is None else (self.config, self.weights)
+
+
+def adapter_kind(names: Collection[str]) -> Kind | None:
+    """Whose adapter a directory of these file names is, else None.
 
     >>> adapter_kind(["adapter_config.json", "adapter_model.safetensors", "README.md"])
     'peft'
     """
-    if WEIGHTS_NAME in names and CONFIG_NAME in names:
-        return "mlx"
-    return "peft" if _PEFT_NAMES & set(names) else None
+    if CONFIG_NAME not in names:
+        return None
+    return next((kind for kind, name in WEIGHTS_NAMES.items() if name in names), None)
 
 
-def find_adapter(path: Path) -> tuple[Path, Path]:
-    """The two files of the adapter in the directory `path`.
+def find_adapter(path: Path) -> AdapterFiles:
+    """The adapter in the directory or the GGUF file `path`.
 
     Raises:
         NotFound: nothing there.
-        Unsupported: an adapter of a kind that the engine does not apply.
-        InvalidInput: no adapter.
+        InvalidInput, Unsupported: no adapter, or one whose weights are pickled.
     """
     if not path.exists():
         raise NotFound(f"{path}: no such adapter", hint=_SUPPORTED)
     if path.is_file():
-        raise Unsupported(f"{path}: an adapter in one file, such as GGUF's, cannot be used",
-                          hint=_SUPPORTED)  # fmt: skip
-    kind = adapter_kind({file.name for file in path.iterdir()})
-    if kind == "peft":
-        raise Unsupported(f"{path}: a PEFT adapter cannot be used", hint=_SUPPORTED)
-    if kind is None:
-        raise InvalidInput(f"{path}: no adapter in it", hint=_SUPPORTED)
-    return path / WEIGHTS_NAME, path / CONFIG_NAME
+        return AdapterFiles("gguf", path)
+    names = {file.name for file in path.iterdir()}
+    kind = adapter_kind(names)
+    if kind is not None:
+        return AdapterFiles(kind, path / WEIGHTS_NAMES[kind], path / CONFIG_NAME)
+    found = sorted(path.glob("*.gguf"))
+    if len(found) == 1:
+        return AdapterFiles("gguf", found[0])
+    if _PICKLED_NAME in names:
+        raise refuse_pickled(str(path))
+    raise InvalidInput(f"{path}: no adapter in it", hint=_SUPPORTED)
+
+
+def is_adapter_file(path: Path) -> bool:
+    """A GGUF file that says near its beginning, as converters write it, that it is an adapter."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return head.startswith(b"GGUF") and _ADAPTER_MARK in head
 
 
 def check_adapter_names(names: Collection[str]) -> None:
-    """Raise Unsupported when files of these names are not exactly an adapter that can be used."""
-    if set(names) != {WEIGHTS_NAME, CONFIG_NAME}:
-        listed = ", ".join(sorted(names))
-        raise Unsupported(f"{listed}: not an adapter that can be used", hint=_SUPPORTED)
+    """Raise InvalidInput when files of these names are not exactly one adapter."""
+    kind = adapter_kind(names)
+    is_pair = kind is not None and set(names) == {WEIGHTS_NAMES[kind], CONFIG_NAME}
+    is_gguf = len(names) == 1 and all(name.lower().endswith(".gguf") for name in names)
+    if not is_pair and not is_gguf:
+        raise InvalidInput(f"{', '.join(sorted(names))}: not one adapter", hint=_SUPPORTED)
 
 
-def refuse_adapter_repo(repo: str, kind: str) -> Unsupported:
-    """What to say of a Hub repository that holds nothing but an adapter."""
-    if kind == "mlx":
-        return Unsupported(
-            f"{repo}: holds a LoRA adapter of mlx-lm, and no model",
-            hint=f"Pull the model it was trained on, download {WEIGHTS_NAME} and {CONFIG_NAME} "
-            "into a directory, then `localllm run MODEL --adapter DIR`.",
-        )
+def refuse_pickled(where: str) -> Unsupported:
+    """What to say of weights that only Python's pickle can read, which runs what is in them."""
     return Unsupported(
-        f"{repo}: holds a PEFT adapter, and no model; PEFT adapters cannot be applied",
-        hint=f"Look for a repository with the adapter merged into its model. {_SUPPORTED}",
+        f"{where}: the adapter's weights are only there as {_PICKLED_NAME}, which is not read",
+        hint="It may hold code. Load it with PEFT and save it with safe_serialization=True.",
     )
+
+
+def has_pickled_adapter(names: Collection[str]) -> bool:
+    """The names are an adapter's whose weights are pickled."""
+    return _PICKLED_NAME in names and adapter_kind(names) is None

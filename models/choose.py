@@ -5,9 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.adapters import adapter_kind, refuse_adapter_repo
+from models.adapters import (
+    CONFIG_NAME,
+    WEIGHTS_NAMES,
+    adapter_kind,
+    has_pickled_adapter,
+    refuse_pickled,
+)
 from models.errors import InvalidInput, NotFound, Unsupported
-from models.manifest import Format, Role
+from models.manifest import Kind, Role
 from models.name import near_names
 
 if TYPE_CHECKING:
@@ -61,14 +67,18 @@ _LICENSE_FILES = re.compile(r"licen[sc]e(?:\.txt|\.md)?|use_policy\.md", re.IGNO
 class Choice:
     """The files of one model, weights in order; `label` is the quantization, "" if unknown."""
 
-    format: Format
+    format: Kind
     label: str
     files: tuple[tuple[Role, "HubFile"], ...]
 
     @property
     def weights(self) -> list["HubFile"]:
-        """The files that hold the network's numbers."""
-        return [file for role, file in self.files if role in ("model", "shard")]
+        """The files that hold numbers: the network's, or the adapter's."""
+        return [
+            file
+            for role, file in self.files
+            if role in ("model", "shard") or (role == "adapter" and file.path != CONFIG_NAME)
+        ]
 
     @property
     def weight_bytes(self) -> int:
@@ -92,7 +102,8 @@ def choose_files(
 ) -> Choice:
     """The model that `wanted` asks for: a quantization in any case, a file name, or None.
 
-    None means the first of `PREFERRED` whose weights are no more than `max_bytes`, or the smallest
+    The one adapter of a repository that holds no model is as good as named. None means the first
+    of `PREFERRED` whose weights are no more than `max_bytes`, or the smallest
     where none are; MLX or plain safetensors where there is no GGUF file. Of the same file, whole
     and in shards, the whole one is taken.
 
@@ -103,9 +114,8 @@ def choose_files(
     """
     listed = sorted(files, key=lambda file: file.path)
     variants = _gguf_variants(listed)
-    kind = adapter_kind({file.path for file in listed})
-    if not variants and kind is not None and not _is_model_directory(listed):
-        raise refuse_adapter_repo(repo, kind)
+    if _means_adapter(listed, wanted, has_model=bool(variants) or _is_model_directory(listed)):
+        return _choose_adapter(listed, repo)
     if not variants:
         return _choose_directory(listed, repo, wanted)
     found = _preferred(variants, max_bytes) if wanted is None else _called(variants, wanted)
@@ -198,6 +208,24 @@ def _check_shards(variant: _Variant, repo: str) -> None:
         )
 
 
+def _means_adapter(files: list["HubFile"], wanted: str | None, *, has_model: bool) -> bool:
+    names = {file.path for file in files}
+    if wanted is not None and wanted.lower() in WEIGHTS_NAMES.values():
+        return wanted.lower() in names
+    return not has_model and (adapter_kind(names) is not None or has_pickled_adapter(names))
+
+
+def _choose_adapter(files: list["HubFile"], repo: str) -> Choice:
+    names = {file.path for file in files}
+    kind = adapter_kind(names)
+    if kind is None:
+        raise refuse_pickled(repo)
+    roles: dict[str, Role] = {CONFIG_NAME: "adapter", WEIGHTS_NAMES[kind]: "adapter"}
+    roles |= {name: "license" for name in names if _LICENSE_FILES.fullmatch(name)}
+    kept = tuple((roles[file.path], file) for file in files if file.path in roles)
+    return Choice("adapter", "LoRA", kept)
+
+
 def _choose_directory(files: list["HubFile"], repo: str, wanted: str | None) -> Choice:
     top = [file for file in files if "/" not in file.path]
     names = {file.path for file in top}
@@ -233,7 +261,7 @@ def find_role(name: str, names: set[str]) -> Role | None:
         return None if is_copy or name.startswith("adapter") else "model"
     if _TOKENIZER_FILES.fullmatch(name):
         return "tokenizer"
-    if name.endswith(".py"):
+    if name.endswith(".py") or name == CONFIG_NAME:
         return None
     if _CONFIG_FILES.fullmatch(name):
         return "config"

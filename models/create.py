@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from models.adapter_layers import read_adapter
 from models.adapters import check_adapter_names, find_adapter
 from models.blobs import parse_digest
 from models.choose import find_role
-from models.details import summarize
 from models.errors import InvalidInput, NotFound
 from models.importing import take_file
 from models.local_model import LocalFile, model_at
@@ -22,6 +22,7 @@ from models.name import ModelName
 from models.parameters import FORMER, TYPES
 from models.resolve import files_of, resolve
 from models.store import Library
+from models.stored_details import details_of
 from models.template import is_go_template
 
 Say = Callable[[str], None]
@@ -63,7 +64,8 @@ def create_model(new: NewModel, library: Library, *, say: Say = lambda _: None) 
         base = _from_files(new, library, pin) if new.files else _from_base(new, library, pin, say)
         layers = [*_kept(base, new), *_added(base, new, library, pin, say)]
         manifest = Manifest(new.name.display, base.format, tuple(layers), source=base.source)
-        manifest = replace(manifest, details=summarize(files_of(manifest, library)))
+        manifest = replace(manifest, details=details_of(manifest, library))
+        _check_adapter(manifest, library)
         say("writing manifest")
         stored = library.write(manifest)
     say("success")
@@ -81,6 +83,13 @@ def _check(new: NewModel) -> None:
             raise InvalidInput(f"message role {message.get('role')!r} is unknown")
     if new.template is not None and not is_go_template(new.template):
         check_template(new.template)
+
+
+def _check_adapter(manifest: Manifest, library: Library) -> None:
+    """Read the headers of the model's adapter, if it has one, so that it is not refused later."""
+    path = files_of(manifest, library).adapter
+    if path is not None:
+        read_adapter(find_adapter(path))
 
 
 def check_template(text: str) -> None:
@@ -201,7 +210,7 @@ def _added(base: Manifest, new: NewModel, library: Library, pin: Pin, say: Say) 
             digest, size_bytes = library.blobs.write([text.encode()], pin=pin)
             layers.append(Layer(role, digest, size_bytes, file_name))
     if new.adapter is not None:
-        for path in find_adapter(new.adapter):
+        for path in find_adapter(new.adapter).paths:
             file = LocalFile("adapter", f"adapter/{path.name}", path)
             layers.append(take_file(file, library, "copy", pin, say)[0])
     if new.adapter_files:

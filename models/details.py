@@ -1,16 +1,15 @@
 """What a model is, read from its own files: for `show`, listings and manifests."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.conversions import describe_conversions
-from models.errors import InvalidModelFile, Unsupported
+from models.directory_texts import read_chat_template, read_json_object, read_license
+from models.errors import InvalidInput, InvalidModelFile
 from models.files import ModelFiles
 from models.fit import total_memory_bytes
 from models.ggml_types import FILE_TYPES
@@ -38,7 +37,6 @@ _GAP_MARKS = frozenset(
     {"<|fim_middle|>", "<fim_middle>", "<fim-middle>", "<MID>", "▁<MID>", "<|code_middle|>"}
     | {"<\uff5cfim\u2581end\uff5c>", "[SUFFIX]"}
 )
-_LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "license.txt")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def describe(files: ModelFiles) -> ModelDetails:
 
     Raises:
         InvalidModelFile: a file is damaged, or says nothing of its architecture.
-        Unsupported: it is an adapter.
+        InvalidInput: it is an adapter.
     """
     return _describe_gguf(files) if files.format == "gguf" else _describe_mlx(files)
 
@@ -146,9 +144,9 @@ def _describe_gguf(files: ModelFiles) -> ModelDetails:
     if not isinstance(architecture, str):
         raise InvalidModelFile(f"{files.paths[0]}: general.architecture is missing")
     if metadata.get("general.type") == "adapter":
-        raise Unsupported(
-            f"{files.paths[0]}: a LoRA adapter in GGUF, not a model",
-            hint="Adapters of mlx-lm and of `localllm finetune` can be used.",
+        raise InvalidInput(
+            f"{files.paths[0]}: a LoRA adapter, not a model",
+            hint="`localllm run MODEL --adapter FILE` applies it; so does ADAPTER in a Modelfile.",
         )
     template = effective_template(files.template, _text(metadata.get("tokenizer.chat_template")))
     parameter_count = sum(tensor.num_parameters for tensor in gguf.tensors.values())
@@ -213,7 +211,7 @@ def _describe_mlx(files: ModelFiles) -> ModelDetails:
         parameter_count=parameter_count,
         total_bytes=weights.total_bytes,
         template=template,
-        license=files.license or _read_license(files.directory),
+        license=files.license or read_license(files.directory),
         metadata=mlx_metadata(architecture, text),
         tensors=tuple(
             TensorSummary(tensor.name, tensor.dtype, tensor.shape)
@@ -260,45 +258,6 @@ def _mlx_label(weights: SafetensorsFiles, config: Mapping[str, Any]) -> str:
     for tensor in weights.tensors.values():
         num_bytes[tensor.dtype] += tensor.num_bytes
     return num_bytes.most_common(1)[0][0] if num_bytes else "unknown"
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        InvalidModelFile: it cannot be read, or is something else.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidModelFile(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise InvalidModelFile(f"{path}: a JSON object is accepted, not {type(found).__name__}")
-    return found
-
-
-def read_chat_template(directory: Path) -> str | None:
-    """The Jinja template of a model directory: its own file, else in tokenizer_config.json."""
-    file = directory / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    path = directory / "tokenizer_config.json"
-    template = read_json_object(path).get("chat_template") if path.is_file() else None
-    if isinstance(template, list):
-        named = {
-            entry.get("name"): entry.get("template")
-            for entry in template
-            if isinstance(entry, dict)
-        }
-        template = named.get("default")
-    return _text(template)
-
-
-def _read_license(directory: Path) -> str | None:
-    for name in _LICENSE_FILES:
-        if (directory / name).is_file():
-            return (directory / name).read_text(encoding="utf-8", errors="replace")
-    return None
 
 
 def _text(value: object) -> str | None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from models.clone import clone_file
 from models.disk import check_space, disk_errors
 from models.errors import InvalidInput
-from models.files import ModelFiles
-from models.manifest import Layer, Manifest
+from models.manifest import Layer, Manifest, Role
 from models.modelfile import Modelfile, format_modelfile
 from models.resolve import files_of
 from models.store import Library
 
 _NO_SPACE = "Free some space, or use --link on the library's own disk."
-_SETTINGS = ("template", "system", "params", "messages")
+_SETTINGS: tuple[Role, ...] = ("template", "system", "params", "messages")
 
 
 def export_model(
@@ -37,10 +36,9 @@ def export_model(
         InvalidModelFile: a content is gone.
         StorageError: no space, or no hard link can be made.
     """
-    files = files_of(manifest, library)
     layers = [layer for layer in manifest.layers if layer.role not in _SETTINGS]
     missing = [layer for layer in layers if not _is_there(directory / layer.file_name, layer)]
-    text = _modelfile(manifest, files) if len(layers) < len(manifest.layers) else None
+    text = _modelfile(manifest, library)
     if text is not None and (directory / "Modelfile").exists():
         raise InvalidInput(f"{directory / 'Modelfile'}: exists", hint="Choose another directory.")
     with disk_errors(directory):
@@ -79,12 +77,18 @@ def _write(source: Path, target: Path, link: bool) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _modelfile(manifest: Manifest, files: ModelFiles) -> str:
+def _modelfile(manifest: Manifest, library: Library) -> str | None:
+    """What makes the same model of the files again; None where they are all there is."""
+    adapters = manifest.find_layers("adapter")
+    if manifest.format == "adapter" or not (adapters or manifest.find_layers(*_SETTINGS)):
+        return None
+    files = files_of(manifest, library)
+    adapter = f"./{adapters[0].file_name}" if len(adapters) == 1 else "./adapter"
     weights = manifest.find_layers("model", "shard")
     return format_modelfile(
         Modelfile(
             base=f"./{weights[0].file_name}" if manifest.format == "gguf" else ".",
-            adapter=None if files.adapter is None else f"./{files.adapter.name}",
+            adapter=adapter if adapters else None,
             template=files.template,
             system=files.system,
             parameters=dict(files.parameters),

@@ -10,16 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from models.adapter_layers import read_adapter, summarize_adapter
+from models.adapters import find_adapter
 from models.blobs import hash_file, read_pieces
 from models.details import summarize
 from models.disk import NO_HARD_LINK, Fingerprint, disk_errors
 from models.errors import InvalidInput, NotFound, StorageError
 from models.files import ModelFiles
 from models.local_model import LocalFile, LocalModel
-from models.manifest import Layer, Manifest
+from models.manifest import Details, Layer, Manifest
 from models.name import ModelName
-from models.resolve import files_of
 from models.store import Library
+from models.stored_details import details_of
 
 Way = Literal["reference", "link", "copy", "move"]
 Say = Callable[[str], None]
@@ -47,7 +49,7 @@ def import_model(
     if former is not None and way == "reference" and _is_here(local, library, former):
         return former
     _check_way(local, library, way)
-    details = summarize(_as_files(local))
+    details = _details(local)
     with library.pinned([]) as pin:
         taken = [(take_file(file, library, way, pin, say), file) for file in local.files]
         layers = tuple(layer for (layer, _), _ in taken)
@@ -57,7 +59,7 @@ def import_model(
                 f"'{name.short}' is already another model here",
                 hint=f"Choose another name with --name, or `localllm rm {name.short}` first.",
             )
-        manifest = replace(manifest, details=summarize(files_of(manifest, library)))
+        manifest = replace(manifest, details=details_of(manifest, library))
         stored = library.write(manifest)
     if way == "move":
         for (layer, fingerprint), file in taken:
@@ -65,12 +67,16 @@ def import_model(
     return stored
 
 
-def _as_files(local: LocalModel) -> ModelFiles:
-    """As loaders see it where it is; enough to read the headers."""
+def _details(local: LocalModel) -> Details:
+    """Read where it is, before anything is taken from there."""
     weights = tuple(file.path for file in local.files if file.role in ("model", "shard"))
+    if local.format == "adapter":
+        is_pair = len(local.files) > 1
+        path = local.location.parent if is_pair else local.location
+        return summarize_adapter(read_adapter(find_adapter(path)))
     if local.format == "gguf":
-        return ModelFiles(local.name, "gguf", weights, None, "")
-    return ModelFiles(local.name, "mlx", (), weights[0].parent, "")
+        return summarize(ModelFiles(local.name, "gguf", weights, None, ""))
+    return summarize(ModelFiles(local.name, "mlx", (), weights[0].parent, ""))
 
 
 def _is_here(local: LocalModel, library: Library, former: Manifest) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.adapters import AdapterFiles, adapter_kind, find_adapter, is_adapter_file
 from models.choose import NOT_A_MODEL, find_label, find_role
 from models.errors import InvalidModelFile, NotFound, UserError
-from models.manifest import Format, Role, Source
+from models.manifest import Kind, Role, Source
 from models.name import DEFAULT_TAG, ModelName
 from models.resolve import resolve_path
 from models.shards import find_shards
@@ -38,7 +39,7 @@ class LocalModel:
     """
 
     name: str
-    format: Format
+    format: Kind
     files: tuple[LocalFile, ...]
     place: Place
     source: Source | None = None
@@ -51,13 +52,13 @@ class LocalModel:
 
     @property
     def location(self) -> Path:
-        """Its first file of weights."""
+        """Its first file of weights; an adapter's first file."""
         weights = [file.path for file in self.files if file.role in ("model", "shard")]
-        return weights[0]
+        return weights[0] if weights else self.files[0].path
 
 
 def model_at(path: Path) -> LocalModel:
-    """The model in a GGUF file, the set of shards around it, or a directory.
+    """The model or the adapter in a GGUF file, the set of shards around it, or a directory.
 
     Raises:
         NotFound, InvalidInput, InvalidModelFile: none, several, or one that is not whole.
@@ -67,6 +68,11 @@ def model_at(path: Path) -> LocalModel:
             f"{path}: no such file or directory",
             hint="`localllm import --scan` lists the models that other programs have here.",
         )
+    adapter = _adapter_at(path)
+    if adapter is not None:
+        stem = path.resolve().name.removesuffix(".gguf")
+        name = ModelName.parse(_tidy(stem, _MAX_MODEL_CHARS)).display
+        return LocalModel(name, "adapter", adapter_files(adapter), "path")
     files = resolve_path(path)
     if files.format == "gguf":
         stem = _SHARD_SUFFIX.sub("", files.paths[0].name.removesuffix(".gguf"))
@@ -74,6 +80,20 @@ def model_at(path: Path) -> LocalModel:
     assert files.directory is not None
     name = _tidy(files.directory.resolve().name, _MAX_MODEL_CHARS)
     return LocalModel(ModelName.parse(name).display, "mlx", directory_files(path), "path")
+
+
+def _adapter_at(path: Path) -> AdapterFiles | None:
+    """The adapter that lies there, if no model does."""
+    if path.is_dir():
+        names = {file.name for file in path.iterdir()}
+        is_model = "config.json" in names or adapter_kind(names) is None
+        return None if is_model else find_adapter(path)
+    return find_adapter(path) if is_adapter_file(path) else None
+
+
+def adapter_files(adapter: AdapterFiles) -> tuple[LocalFile, ...]:
+    """Its files as those of a model are listed."""
+    return tuple(LocalFile("adapter", path.name, path) for path in adapter.paths)
 
 
 def models_in(directory: Path, base: str, place: Place) -> tuple[list[LocalModel], list[str]]:
@@ -98,7 +118,14 @@ def models_in(directory: Path, base: str, place: Place) -> tuple[list[LocalModel
         tag = _tidy(find_label(stem) or stem, _MAX_TAG_CHARS)
         if any(model.name == f"{base}:{tag}" for model in found):
             tag = _tidy(path.name, _MAX_TAG_CHARS)
+        if is_adapter_file(path):
+            lone = (LocalFile("adapter", path.name, path),)
+            found.append(LocalModel(f"{base}:{tag}", "adapter", lone, place))
+            continue
         found.append(LocalModel(f"{base}:{tag}", "gguf", _gguf_files(shards), place))
+    if not found and _adapter_at(directory) is not None:
+        files = adapter_files(find_adapter(directory))
+        return [LocalModel(f"{base}:{DEFAULT_TAG}", "adapter", files, place)], problems
     if not found and (directory / "config.json").is_file() and any(directory.glob("*.safetensors")):
         try:
             files = directory_files(directory)

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 from models.errors import InvalidModelFile
 
 Format = Literal["gguf", "mlx"]
+Kind = Literal["gguf", "mlx", "adapter"]
+"""What a name may lead to: a model in one of two formats, or a LoRA adapter for one."""
 Role = Literal[
     "model",
     "shard",
@@ -68,6 +70,8 @@ class Details:
     context_length: int = 0
     embedding_length: int = 0
     capabilities: tuple[str, ...] = ()
+    base_model: str = ""
+    """Of an adapter: what it was made for, as its maker wrote it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Manifest:
     """One model of the library. `created` is the time its name was first pointed at this."""
 
     name: str
-    format: Format
+    format: Kind
     layers: tuple[Layer, ...]
     details: Details = field(default_factory=Details)
     source: Source | None = None
@@ -128,7 +132,7 @@ def is_digest(text: str) -> bool:
 
 
 def _from_json(stored: dict[str, Any]) -> Manifest:
-    if stored["format"] not in get_args(Format):
+    if stored["format"] not in get_args(Kind):
         raise ValueError(f"format {stored['format']!r}")
     source = stored["source"]
     known = {entry.name for entry in fields(Details)}

@@ -22,6 +22,7 @@ _PREFIX = "application/vnd.ollama.image."
 _ROLES: dict[str, Role] = {
     "model": "model",
     "projector": "projector",
+    "adapter": "adapter",
     "template": "template",
     "prompt": "template",
     "system": "system",
@@ -55,9 +56,10 @@ def read_ollama_model(root: Path, manifest: Path) -> LocalModel:
     name = _name_of(manifest.relative_to(root / "manifests").parts)
     layers = _read_layers(manifest)
     kinds = [str(layer["mediaType"]).removeprefix(_PREFIX) for layer in layers]
-    if "model" not in kinds or "adapter" in kinds:
-        what = "a LoRA adapter in GGUF" if "adapter" in kinds else "no GGUF file"
-        raise Unsupported(f"{name.display} of Ollama has {what}: it cannot be used in place")
+    if "model" not in kinds:
+        raise Unsupported(f"{name.display} of Ollama has no GGUF file: it cannot be used in place")
+    if kinds.count("adapter") > 1:
+        raise Unsupported(f"{name.display} of Ollama has several adapters; one can be applied")
     files: list[LocalFile] = []
     for layer, kind in zip(layers, kinds, strict=True):
         role = _ROLES.get(kind)
@@ -109,6 +111,8 @@ def _blob(root: Path, name: ModelName, layer: dict[str, Any]) -> Path:
 
 def _file_name(name: ModelName, role: Role, same: int) -> str:
     more = f"-{same + 1}" if same else ""
+    if role == "adapter":
+        return f"adapter/{name.model}{more}.gguf"
     if role in ("model", "projector"):
         kind = "mmproj-" if role == "projector" else ""
         return f"{kind}{name.model}-{name.tag}{more}.gguf"

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from models import fit
+from models.adapters import is_adapter_file
 from models.bundled import BUNDLED_NAME
 from models.catalogue import find_entry, near_entries
 from models.choose import Choice, choose_files
@@ -225,18 +226,23 @@ class _Run:
         self, snapshot: "Snapshot", choice: Choice, digests: "dict[HubFile, str]"
     ) -> Manifest:
         """The model's manifest, with details read from the files themselves."""
-        from models.details import summarize
-        from models.resolve import files_of
+        from models.stored_details import details_of
 
         layers = tuple(
             Layer(role, digests[file], file.size_bytes, file.base_name)
             for role, file in choice.files
         )
         first = choice.weights[0].path if choice.format == "gguf" else None
+        kind = choice.format
+        if len(layers) == 1 and is_adapter_file(self.library.layer_path(layers[0])):
+            kind, layers = "adapter", (replace(layers[0], role="adapter"),)
         manifest = Manifest(
             name=self.target.name.display,
-            format=choice.format,
+            format=kind,
             layers=layers,
             source=Source(snapshot.repo, snapshot.commit, first),
         )
-        return replace(manifest, details=summarize(files_of(manifest, self.library)))
+        manifest = replace(manifest, details=details_of(manifest, self.library))
+        if kind == "adapter":
+            self.say(f"a LoRA adapter for {manifest.details.base_model or 'an unnamed model'}")
+        return manifest

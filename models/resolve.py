@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.adapter_bases import how_to_apply
+from models.adapters import find_adapter
 from models.bundled import BUNDLED_NAME, BUNDLED_PARAMETERS
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 from models.files import ModelFiles
@@ -14,7 +16,7 @@ from models.name import ModelName
 from models.shards import find_shards
 from models.store import Library
 
-__all__ = ["ModelFiles", "files_of", "resolve", "resolve_path"]
+__all__ = ["ModelFiles", "adapter_of", "files_of", "resolve", "resolve_adapter", "resolve_path"]
 
 _PATH_STARTS = ("/", "./", "../", "~")
 _PATH_ENDS = (".gguf", ".safetensors", "/")
@@ -47,6 +49,35 @@ def resolve(text: str, library: Library) -> ModelFiles:
     raise NotFound(f"model '{text}' not found", hint=library.hint_for(ModelName.parse(text)))
 
 
+def resolve_adapter(text: str, library: Library) -> Path:
+    """The directory or the GGUF file of the adapter that `text` calls: a name here, or a path.
+
+    Raises:
+        NotFound: neither.
+        InvalidInput: something else than an adapter.
+    """
+    looks_like_path = text.startswith(_PATH_STARTS) or text in (".", "..")
+    manifest = None if looks_like_path else _find(text, library)
+    if manifest is not None:
+        if manifest.format != "adapter":
+            raise InvalidInput(f"'{text}' is a model, not an adapter")
+        return adapter_of(manifest, library)
+    path = Path(text).expanduser()
+    if not path.exists() and not looks_like_path and not text.endswith(_PATH_ENDS):
+        hint = "`localllm pull` fetches one, `localllm finetune MODEL --output DIR` makes one."
+        raise NotFound(f"adapter '{text}' not found", hint=hint)
+    find_adapter(path)
+    return path.absolute()
+
+
+def adapter_of(manifest: Manifest, library: Library) -> Path:
+    """The directory or the GGUF file of an adapter of the library."""
+    assert manifest.format == "adapter"
+    found = _adapter_path(library.directory(manifest), manifest.find_layers("adapter"))
+    assert found is not None
+    return found
+
+
 def resolve_path(path: Path) -> ModelFiles:
     """The model in a GGUF file or a directory; its name is the path's last part.
 
@@ -73,8 +104,16 @@ def files_of(manifest: Manifest, library: Library) -> ModelFiles:
     """The files of a model of the library, linked under their names where loaders need that.
 
     Raises:
+        InvalidInput: it is an adapter.
         InvalidModelFile: a content is gone, or stored settings are not JSON.
     """
+    if manifest.format == "adapter":
+        name = ModelName.parse(manifest.name).short
+        base = manifest.details.base_model
+        raise InvalidInput(
+            f"'{name}' is a LoRA adapter{f' for {base}' if base else ''}, not a model",
+            hint=f"`{how_to_apply(name, base, library.list())}`",
+        )
     weights = manifest.find_layers("model", "shard")
     adapters = manifest.find_layers("adapter")
     is_gguf = manifest.format == "gguf"

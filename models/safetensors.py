@@ -116,7 +116,8 @@ def parse_header(
             hint="The file is damaged, cut short or of another kind; fetch it again.",
         )
     header = _parse_json(bytes(data[8 : 8 + header_bytes]), name)
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata  # MLX writes null for none
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise InvalidModelFile(f"{name}: __metadata__ must map strings to strings")
     data_start = 8 + header_bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.choose import choose_files
 from models.errors import AccessDenied, InvalidInput, NotFound, Unsupported
 from models.fit import Fit, rate_fit, total_memory_bytes, weight_budget_bytes
-from models.manifest import Format
+from models.manifest import Kind
 
 if TYPE_CHECKING:
     from models.hub import Found, Hub
@@ -23,7 +23,7 @@ class SearchResult:
     """
 
     repo: str
-    format: Format | None
+    format: Kind | None
     label: str
     weight_bytes: int
     fit: Fit | None

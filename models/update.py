@@ -33,7 +33,7 @@ class Update:
 def find_update(manifest: Manifest, library: Library, hub: "Hub") -> Update:
     """What the Hub says of the model's source. A changed README is nothing new."""
     source = manifest.source
-    if source is None or manifest.find_layers(*_OWN_ROLES):
+    if source is None or _is_own(manifest):
         return Update(manifest.name, "own")
     wanted = None if source.file is None else source.file.rpartition("/")[2]
     target = Target(ModelName.parse(manifest.name), source.repo, wanted)
@@ -48,6 +48,13 @@ def find_update(manifest: Manifest, library: Library, hub: "Hub") -> Update:
     if changed is None:
         return Update(manifest.name, "current")
     return Update(manifest.name, "newer", changed, target=target)
+
+
+def _is_own(manifest: Manifest) -> bool:
+    """Something was added to what the Hub has."""
+    if manifest.format == "adapter":
+        return False
+    return bool(manifest.find_layers(*_OWN_ROLES))
 
 
 def _changed_bytes(choice: Choice, manifest: Manifest, library: Library) -> int | None:

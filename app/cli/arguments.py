@@ -17,9 +17,8 @@ model_argument = click.argument("model")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 adapter_option = click.option(
     "--adapter",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Apply the LoRA adapter in DIR (made by `localllm finetune`).",
+    metavar="ADAPTER",
+    help="Apply a LoRA adapter: a name in the library, a directory or a GGUF file.",
 )
 
 draft_option = click.option(
@@ -76,19 +75,17 @@ def _is_path(text: str, settings: Settings) -> bool:
         return True
 
 
-def adapter_reference(path: Path | None) -> str | None:
-    """The adapter's directory, made absolute.
+def find_adapter_path(text: str | None, settings: Settings) -> Path | None:
+    """Where the adapter is that `text`, a name or a path, calls.
 
     Raises:
-        NotFound: no such directory.
+        NotFound, InvalidInput: nothing is called so, or no adapter.
     """
-    if path is None:
+    if text is None:
         return None
-    if not path.expanduser().is_dir():
-        raise NotFound(
-            f"{path}: no such directory", hint="`localllm finetune MODEL --output DIR` makes one"
-        )
-    return str(path.expanduser().absolute())
+    from models.resolve import resolve_adapter
+
+    return resolve_adapter(text, open_library(settings))
 
 
 def read_text(file: Path) -> str:

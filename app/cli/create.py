@@ -32,7 +32,7 @@ def create_command(name: str, modelfile: str) -> None:
 
     FROM names a model of the library, a GGUF file or a directory; its files are shared and
     not copied. PARAMETER, SYSTEM, TEMPLATE (Jinja), MESSAGE, LICENSE and ADAPTER are kept with
-    the name. Paths are relative to the Modelfile.
+    the name. Paths are relative to the Modelfile; ADAPTER may also name an adapter of the library.
 
     \b
     Example of a Modelfile:
@@ -51,7 +51,7 @@ def create_command(name: str, modelfile: str) -> None:
     new = NewModel(
         wanted,
         base=_base(asked, path.parent, library),
-        adapter=None if asked.adapter is None else _relative(asked.adapter, path.parent),
+        adapter=None if asked.adapter is None else _adapter(asked.adapter, path.parent, library),
         template=asked.template,
         system=asked.system,
         licenses=asked.licenses,
@@ -87,6 +87,14 @@ def _base(asked: "Modelfile", folder: Path, library: Library) -> str:
             raise NotFound(f"FROM {asked.base}: no such file or directory") from None
         is_here = False
     return asked.base if is_here or not path.exists() else str(path.absolute())
+
+
+def _adapter(text: str, folder: Path, library: Library) -> Path:
+    """ADAPTER as a path beside the Modelfile, or as the name of one in the library."""
+    from models.resolve import resolve_adapter
+
+    path = _relative(text, folder)
+    return resolve_adapter(str(path.absolute()) if path.exists() else text, library)
 
 
 def _relative(text: str, folder: Path) -> Path:

@@ -20,7 +20,7 @@ NUM_ID_DIGITS = 12
 @click.argument("prefix", default="")
 @json_option
 def list_command(prefix: str, as_json: bool) -> None:
-    """List the models in the library.
+    """List the models and adapters in the library.
 
     Newest first; with PREFIX only those whose names begin with it.
     """

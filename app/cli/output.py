@@ -32,6 +32,14 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
+def print_labelled(facts: Sequence[tuple[str, str]]) -> None:
+    """A line for each fact, its value in the same column; facts without one are left out."""
+    width = max(len(label) for label, _ in facts)
+    for label, value in facts:
+        if value:
+            click.echo(f"{label.ljust(width)}  {value}")
+
+
 def format_duration(seconds: float) -> str:
     """The largest fitting unit, rounded down.
 

@@ -8,6 +8,7 @@ import click
 
 from app.cli.arguments import (
     adapter_option,
+    find_adapter_path,
     json_option,
     model_argument,
     number_option,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @adapter_option
 @json_option
 def perplexity_command(
-    model: str, file: Path, window: int, adapter: Path | None, as_json: bool
+    model: str, file: Path, window: int, adapter: str | None, as_json: bool
 ) -> None:
     """Measure how well a model predicts the text in FILE.
 
@@ -38,11 +39,13 @@ def perplexity_command(
     from models.resolve import resolve
 
     text = read_text(file)
-    files = resolve(model, open_library(read_settings()))
+    settings = read_settings()
+    files = resolve(model, open_library(settings))
+    applied = find_adapter_path(adapter, settings) or files.adapter
     from engine.loading import EngineOptions, load_model
     from engine.perplexity import measure_perplexity
 
-    loaded = load_model(files, EngineOptions(max_context_tokens=window + 1, adapter=adapter))
+    loaded = load_model(files, EngineOptions(max_context_tokens=window + 1, adapter=applied))
 
     def on_window(so_far: "Perplexity", num_windows: int) -> None:
         if not as_json:

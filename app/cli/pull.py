@@ -14,6 +14,7 @@ from app.cli.output import print_json_line
 from app.settings import read_settings
 from app.sizes import format_bytes
 from models.name import ModelName
+from models.store import Library
 
 if TYPE_CHECKING:
     from models.pull import PullProgress
@@ -48,7 +49,18 @@ def pull_command(model: str, as_json: bool) -> None:
         for event in events:
             show(event)
     if not as_json:
-        click.echo(f"{name.display} is ready: localllm run {model}", err=True)
+        click.echo(_next_step(model, library), err=True)
+
+
+def _next_step(model: str, library: Library) -> str:
+    """What can be done now with what `model` names."""
+    found = library.get(ModelName.parse(model))
+    if found.format != "adapter":
+        return f"{found.name} is ready: localllm run {model}"
+    from models.adapter_bases import how_to_apply
+
+    step = how_to_apply(model, found.details.base_model, library.list())
+    return f"{found.name} is ready: {step}"
 
 
 def progress_display(as_json: bool) -> AbstractContextManager[Show]:

@@ -12,8 +12,8 @@ import click
 from app.cli.answer import collect, print_answer, print_dropped, print_stats
 from app.cli.arguments import (
     adapter_option,
-    adapter_reference,
     draft_option,
+    find_adapter_path,
     json_option,
     model_argument,
     model_reference,
@@ -83,7 +83,7 @@ def run_command(
     body = {
         "model": name,
         "messages": _messages(options["system"], _read_prompt(prompt)),
-        **_request_fields(options),
+        **_request_fields(options, find_adapter_path(options["adapter"], settings)),
     }
     draft = optional_reference(options["draft"], settings)
     preload = None if "adapter" in body or draft else name
@@ -127,7 +127,7 @@ def _messages(system: str | None, prompt: str) -> list[dict[str, str]]:
     return turns if system is None else [{"role": "system", "content": system}, *turns]
 
 
-def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+def _request_fields(given: Mapping[str, Any], adapter: Path | None) -> dict[str, Any]:
     """The rest of an `/api/chat` body; what was not given is left to the model's defaults."""
     sampling = {
         "temperature": given["temperature"],
@@ -141,7 +141,7 @@ def _request_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     fields = {
         "options": {name: value for name, value in sampling.items() if value is not None},
         "format": _read_format(given["format_name"]),
-        "adapter": adapter_reference(given["adapter"]),
+        "adapter": None if adapter is None else str(adapter),
         "think": given["think"],
         **_OVERFLOW.get(given["overflow"], {}),
         "keep_alive": _keep_alive(given["keep_alive"]),

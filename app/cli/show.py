@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.cli.arguments import json_option, model_argument, open_library
-from app.cli.output import print_json, print_table
+from app.cli.output import print_json, print_labelled, print_table
 from app.settings import read_settings
 from app.sizes import format_bytes
+from models.errors import InvalidInput
+from models.manifest import Manifest
+from models.name import ModelName
+from models.store import Library
 
 if TYPE_CHECKING:
     from models.details import ModelDetails, TensorSummary
@@ -23,12 +27,20 @@ if TYPE_CHECKING:
 @click.option("--tensors", is_flag=True, help="List the tensors too.")
 @json_option
 def show_command(model: str, template: bool, license_: bool, tensors: bool, as_json: bool) -> None:
-    """Show what a model is: size, abilities, template, license."""
+    """Show what a model is: size, abilities, template, license.
+
+    Of a LoRA adapter: the model it is for, its rank and its layers."""
     from models.details import describe
     from models.receipts import read_receipt
     from models.resolve import resolve
 
     library = open_library(read_settings())
+    adapter = _adapter_named(model, library)
+    if adapter is not None:
+        from app.cli.show_adapter import show_adapter
+
+        show_adapter(adapter, library, tensors=tensors, as_json=as_json)
+        return
     files = resolve(model, library)
     found = describe(files)
     receipt = read_receipt(library.root, files.digest)
@@ -41,6 +53,14 @@ def show_command(model: str, template: bool, license_: bool, tensors: bool, as_j
         _print_facts(files, found, receipt)
         if tensors:
             _print_tensors(found.tensors)
+
+
+def _adapter_named(text: str, library: Library) -> Manifest | None:
+    try:
+        found = library.find(ModelName.parse(text))
+    except InvalidInput:
+        return None  # a path, or what `resolve` refuses better
+    return found if found is not None and found.format == "adapter" else None
 
 
 def _entry(files: "ModelFiles", found: "ModelDetails", *, verbose: bool) -> dict[str, Any]:
@@ -82,10 +102,7 @@ def _print_facts(files: "ModelFiles", found: "ModelDetails", receipt: "Receipt |
         *((f"default {name}", str(value)) for name, value in files.parameters.items()),
         *(("file", path) for path in _paths(files)),
     ]
-    width = max(len(label) for label, _ in facts)
-    for label, value in facts:
-        if value:
-            click.echo(f"{label.ljust(width)}  {value}")
+    print_labelled(facts)
 
 
 def _print_tensors(tensors: "tuple[TensorSummary, ...]") -> None:

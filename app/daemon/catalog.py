@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from app.daemon.model_worker import ModelSource, ModelWorker
@@ -11,7 +10,7 @@ from models.errors import InvalidInput, NotFound
 from models.files import ModelFiles
 from models.manifest import Details, Manifest
 from models.name import ModelName
-from models.resolve import resolve
+from models.resolve import resolve, resolve_adapter
 from models.store import Library
 
 Json = dict[str, Any]
@@ -40,10 +39,8 @@ class Catalog:
             is_name = error.message.startswith("model ")
             message = f"model '{text}' not found" if is_name else error.message
             raise NotFound(message, hint=error.hint) from error
-        if adapter is not None and not Path(adapter).exists():
-            raise NotFound(
-                f"{adapter}: no such adapter", hint="give the directory that finetune wrote"
-            )
+        if adapter is not None:
+            adapter = str(resolve_adapter(adapter, self.library))
         draft = files.parameters.get("draft") if draft is None else draft
         if draft:
             self._check_draft(draft)
@@ -66,7 +63,11 @@ class Catalog:
 
     def tags(self) -> Json:
         """The body of `/api/tags`."""
-        return {"models": [_tag(manifest) for manifest in self.library.list()]}
+        return {"models": [_tag(manifest) for manifest in self.models()]}
+
+    def models(self) -> list[Manifest]:
+        """What can answer requests: adapters are used by name beside a model, not alone."""
+        return [manifest for manifest in self.library.list() if manifest.format != "adapter"]
 
     def loaded(self, workers: list[ModelWorker]) -> Json:
         """The body of `/api/ps`."""

@@ -56,7 +56,7 @@ MESSAGE = Struct(
 _COMMON: dict[str, Field] = {
     "model": MODEL,
     "name": _NAME,
-    "adapter": text("A directory with a LoRA adapter; ours."),
+    "adapter": text("A LoRA adapter: a name in the library, or a path; ours."),
     "stream": flag("NDJSON lines, or one object.", default=True),
     "keep_alive": KEEP_ALIVE,
     "think": anything(
@@ -161,7 +161,9 @@ CREATE = Struct(
         "stream": flag("Progress line by line.", default=True),
         "quantize": text("Refused: `localllm quantize` does it."),
         "quantization": text("Refused."),
-        "adapters": mapping("Files of an adapter of mlx-lm's, by name: digests of blobs."),
+        "adapters": mapping(
+            "Files of one adapter (mlx-lm, PEFT, GGUF), by name: digests of blobs."
+        ),
     },
     required=("model",),
 )

@@ -70,7 +70,7 @@ _STREAM_OPTIONS = Struct(
 )
 _COMMON: dict[str, Field] = {
     "model": MODEL,
-    "adapter": text("A directory with a LoRA adapter; ours."),
+    "adapter": text("A LoRA adapter: a name in the library, or a path; ours."),
     "stream": flag("Server-sent events, or one object.", default=False),
     "stream_options": nested(_STREAM_OPTIONS),
     "keep_alive": KEEP_ALIVE,

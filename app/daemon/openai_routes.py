@@ -38,7 +38,7 @@ async def completions(request: Request) -> Response:
 @router.get("/v1/models")
 async def models(request: Request) -> Response:
     """The models of the library."""
-    manifests = state_of(request).catalog.library.list()
+    manifests = state_of(request).catalog.models()
     return JSONReply({"object": "list", "data": [_model(each) for each in manifests]})
 
 

@@ -1,26 +1,27 @@
 """Low-rank adapters over stored weights: the base stays quantized, only two thin matrices learn.
 
-Hu et al. 2021 (LoRA), Dettmers et al. 2023 (over a quantized base). The files are mlx-lm's:
-`adapters.safetensors` and `adapter_config.json`, so either program reads the other's.
+Hu et al. 2021 (LoRA), Dettmers et al. 2023 (over a quantized base). What is written
+are mlx-lm's `adapters.safetensors` and `adapter_config.json`, so either program reads the other's.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 
+from engine.network.adapter_weights import LayerAdapter, load_layer_adapters
 from engine.network.layers import QuantizedLinear
 from engine.network.placing import find_module
-from models.errors import InvalidInput, InvalidModelFile, NotFound
+from models.adapters import CONFIG_NAME, WEIGHTS_NAMES, find_adapter
+from models.errors import InvalidInput
 
-WEIGHTS_NAME = "adapters.safetensors"
-CONFIG_NAME = "adapter_config.json"
+WEIGHTS_NAME = WEIGHTS_NAMES["mlx"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,25 @@ class LoRALinear(nn.Module):
         return y + (self.scale * delta).astype(x.dtype).reshape(y.shape)
 
 
+class DoRALinear(LoRALinear):
+    """As `LoRALinear`, then each output is scaled so that its row of weights has a given length.
+
+    Liu et al. 2024, "DoRA". The lengths of the rows are computed once.
+    """
+
+    def __init__(self, base: QuantizedLinear, adapter: LayerAdapter) -> None:
+        super().__init__(base, adapter.a.shape[1], adapter.scale)
+        assert adapter.magnitude is not None
+        self.lora_a, self.lora_b = adapter.a, adapter.b
+        whole = base.weight.astype(mx.float32) + adapter.scale * (adapter.a @ adapter.b).T
+        self.stretch = adapter.magnitude / mx.linalg.norm(whole, axis=1)
+        mx.eval(self.stretch)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        bias = self.base.bias if "bias" in self.base else 0
+        return ((super().__call__(x) - bias) * self.stretch + bias).astype(x.dtype)
+
+
 def add_adapter(network: nn.Module, config: LoRAConfig) -> None:
     """Freeze the network and put trainable adapters over the linear layers of its last blocks."""
     network.freeze()
@@ -90,53 +110,31 @@ def save_adapter(network: nn.Module, config: LoRAConfig, directory: Path) -> Non
     aside.replace(directory / CONFIG_NAME)
 
 
-def load_adapter(network: nn.Module, directory: Path) -> None:
-    """Put a saved adapter over the network.
+def load_adapter(network: nn.Module, config: Mapping[str, Any], path: Path) -> None:
+    """Put a saved adapter over the network: a directory of mlx-lm's or PEFT's, or a GGUF file.
 
     Raises:
-        NotFound: the directory holds no adapter.
+        NotFound, InvalidInput, Unsupported: no adapter there that can be applied.
         InvalidModelFile: it was made for another network.
     """
-    if not (directory / WEIGHTS_NAME).is_file() or not (directory / CONFIG_NAME).is_file():
-        raise NotFound(
-            f"{directory}: no adapter there",
-            hint=f"an adapter directory holds {WEIGHTS_NAME} and {CONFIG_NAME}; "
-            "`localllm finetune` writes one",
-        )
-    rank, scale = _read_config(directory / CONFIG_NAME)
-    arrays = cast(dict[str, mx.array], mx.load(str(directory / WEIGHTS_NAME)))
-    for path in sorted({name.rpartition(".")[0] for name in arrays}):
-        layer = find_module(network, path)
-        a, b = arrays.get(f"{path}.lora_a"), arrays.get(f"{path}.lora_b")
-        if not isinstance(layer, QuantizedLinear) or a is None or b is None:
-            raise InvalidModelFile(f"{directory}: {path!r} is no layer an adapter can sit on")
-        shapes = (layer.matrix.num_columns, rank), (rank, layer.matrix.num_rows)
-        if (a.shape, b.shape) != shapes:
-            raise InvalidModelFile(
-                f"{directory}: {path} has shapes {a.shape} and {b.shape}, "
-                f"this model needs {shapes[0]} and {shapes[1]}",
-                hint="use the adapter with the model it was trained on",
-            )
-        adapter = LoRALinear(layer, rank, scale)
-        adapter.lora_a, adapter.lora_b = a, b
-        _replace(network, path, adapter)
+    for found in load_layer_adapters(network, config, path):
+        base = find_module(network, found.path)
+        rank = found.a.shape[1]
+        adapter: LoRALinear
+        if found.magnitude is None:
+            adapter = LoRALinear(base, rank, found.scale)
+            adapter.lora_a, adapter.lora_b = found.a, found.b
+        else:
+            adapter = DoRALinear(base, found)
+        _replace(network, found.path, adapter)
 
 
-def adapter_digest(directory: Path) -> str:
+def adapter_digest(path: Path) -> str:
     """64 hex digits that change with the adapter."""
     digest = hashlib.sha256()
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
-        path = directory / name
-        digest.update(path.read_bytes() if path.is_file() else b"")
+    for file in find_adapter(path).paths:
+        digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _read_config(path: Path) -> tuple[int, float]:
-    try:
-        lora = json.loads(path.read_text(encoding="utf-8"))["lora_parameters"]
-        return int(lora["rank"]), float(lora["scale"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidModelFile(f"{path}: no lora_parameters with rank and scale in it") from error
 
 
 def _linear_layers(block: nn.Module) -> Iterator[tuple[str, QuantizedLinear]]:

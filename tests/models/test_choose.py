@@ -167,29 +167,6 @@ def test_shards_count_together_against_memory() -> None:
     assert choose_files(files, "org/repo", None, max_bytes=20).weight_bytes == 20
 
 
-@pytest.mark.parametrize(
-    ("names", "message", "hint"),
-    [
-        (["adapters.safetensors", "adapter_config.json"], "LoRA adapter of mlx-lm", "--adapter"),
-        (["adapter_model.safetensors", "adapter_config.json", "tokenizer.json"], "PEFT", "merged"),
-        (["adapter_model.bin", "adapter_config.json"], "PEFT adapter", "merged"),
-        (["adapter_model.safetensors", "config.json"], "PEFT adapter", "merged"),
-    ],
-)
-def test_a_repository_with_nothing_but_an_adapter_says_what_can_be_done(
-    names: list[str], message: str, hint: str
-) -> None:
-    with pytest.raises(Unsupported, match=message) as caught:
-        choose(names)
-    assert hint in str(caught.value.hint)
-
-
-def test_an_adapter_beside_a_model_is_no_reason_to_refuse_it() -> None:
-    names = ["adapter_model.safetensors", "adapter_config.json", "config.json", "model.safetensors"]
-    assert [file.path for file in choose(names).weights] == ["model.safetensors"]
-    assert choose(["adapter_model.safetensors", "m-Q8_0.gguf"]).format == "gguf"
-
-
 def test_catalogue_names_lead_to_repositories() -> None:
     target = find_target(ModelName.parse("Llama3.2:1B"))
     assert target.repo == "bartowski/Llama-3.2-1B-Instruct-GGUF"

@@ -13,6 +13,7 @@ from models.name import ModelName
 from models.resolve import resolve
 from models.store import Library
 from tests.models import gguf_writer as w
+from tests.models.adapter_files import gguf_bytes, mlx_files, write
 from tests.models.making import add_model, check_integrity
 from tests.models.safetensors_writer import write_mlx
 
@@ -21,13 +22,6 @@ GGUF = w.model_bytes(w.LLAMA, w.WEIGHTS)
 
 def make(library: Library, name: str = "new", **options: Any) -> Manifest:
     return create_model(NewModel(ModelName.parse(name), **options), library)
-
-
-def write_adapter(directory: Path) -> Path:
-    directory.mkdir()
-    (directory / "adapters.safetensors").write_bytes(b"weights")
-    (directory / "adapter_config.json").write_text("{}")
-    return directory
 
 
 def test_settings_are_added_and_the_weights_shared(library: Library) -> None:
@@ -94,13 +88,10 @@ def test_a_model_is_made_of_blobs_that_were_uploaded(library: Library, tmp_path:
 
 def test_an_adapter_is_kept_with_the_name(library: Library, tmp_path: Path) -> None:
     add_model(library, "base", {"m.gguf": GGUF})
-    make(library, base="base", adapter=write_adapter(tmp_path / "lora"))
+    make(library, base="base", adapter=write(tmp_path / "lora", mlx_files()))
     files = resolve("new", library)
     assert files.adapter is not None
-    assert (files.adapter / "adapters.safetensors").read_bytes() == b"weights"
-    assert {path.name for path in files.adapter.iterdir()} == {
-        "adapters.safetensors", "adapter_config.json",
-    }  # fmt: skip
+    assert {path.name: path.read_bytes() for path in files.adapter.iterdir()} == mlx_files()
     assert len(files.paths) == 1
 
 
@@ -143,22 +134,22 @@ def test_blobs_that_are_no_model_are_refused(library: Library) -> None:
     digest, _ = library.blobs.write([b"not a model"])
     with pytest.raises(InvalidModelFile):
         make(library, files={"m.gguf": digest})
-    lora, _ = library.blobs.write([w.model_bytes(w.LLAMA | {"general.type": "adapter"}, w.WEIGHTS)])
-    with pytest.raises(Unsupported, match="LoRA adapter in GGUF"):
+    lora, _ = library.blobs.write([gguf_bytes()])
+    with pytest.raises(InvalidInput, match="a LoRA adapter, not a model"):
         make(library, files={"m.gguf": lora})
     assert library.list() == []
 
 
-def test_other_kinds_of_adapters_are_refused_by_name(library: Library, tmp_path: Path) -> None:
+def test_what_is_no_adapter_is_refused_by_name(library: Library, tmp_path: Path) -> None:
     add_model(library, "base", {"m.gguf": GGUF})
-    (tmp_path / "peft").mkdir()
-    (tmp_path / "peft" / "adapter_model.safetensors").touch()
-    (tmp_path / "lora.gguf").touch()
+    write(tmp_path / "pickled", {"adapter_model.bin": b"", "adapter_config.json": b"{}"})
+    (tmp_path / "model.gguf").write_bytes(GGUF)
     (tmp_path / "empty").mkdir()
     for name, kind, message in (
-        ("peft", Unsupported, "PEFT"),
-        ("lora.gguf", Unsupported, "in one file"),
+        ("pickled", Unsupported, "only there as adapter_model.bin"),
+        ("model.gguf", InvalidModelFile, "no adapter, but a model"),
         ("empty", InvalidInput, "no adapter in it"),
     ):
         with pytest.raises(kind, match=message):
             make(library, base="base", adapter=tmp_path / name)
+    assert [manifest.name for manifest in library.list()] == ["base:latest"]

@@ -112,3 +112,11 @@ def test_an_index_that_disagrees_with_its_files_is_refused(tmp_path: Path) -> No
     index.write_text(json.dumps(stored))
     with pytest.raises(NotFound, match="1 of 3 files missing: gone"):
         open_safetensors(tmp_path)
+
+
+def test_mlx_writes_null_where_there_is_no_metadata() -> None:
+    metadata, tensors = parse_header(
+        file_bytes({"__metadata__": None, "a": entry()}, bytes(16)), "f"
+    )
+    assert metadata == {}
+    assert tensors["a"].shape == (2, 2)

@@ -130,7 +130,8 @@ def test_ollama_models_come_with_all_their_layers(tmp_path: Path) -> None:
 
 def test_what_of_ollama_cannot_be_used_is_told_and_spares_the_rest(tmp_path: Path) -> None:
     add_ollama_model(tmp_path, "library/good:latest", {"model": GGUF})
-    add_ollama_model(tmp_path, "library/lora:latest", {"model": GGUF, "adapter": b"GGUF lora"})
+    two = {"model": GGUF, "adapter": b"GGUF lora", "adapter#2": b"GGUF more"}
+    add_ollama_model(tmp_path, "library/lora:latest", two)
     add_ollama_model(tmp_path, "library/cloud:latest", {"template": b"x"})
     broken = add_ollama_model(tmp_path, "library/broken:latest", {"model": GGUF})
     broken.write_text('{"layers": [{"digest": "sha256:../../x", "size": 1, "mediaType": "m"}]}')
@@ -141,7 +142,7 @@ def test_what_of_ollama_cannot_be_used_is_told_and_spares_the_rest(tmp_path: Pat
     assert [model.name for model in models] == ["good:latest"]
     text = "\n".join(problems)
     assert len(problems) == 4
-    assert "lora:latest of Ollama has a LoRA adapter" in text
+    assert "lora:latest of Ollama has several adapters" in text
     assert "cloud:latest of Ollama has no GGUF file" in text
     assert "broken/latest: not one of Ollama's manifests" in text
     assert "half:latest of Ollama: sha256:" in text

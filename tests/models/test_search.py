@@ -29,16 +29,17 @@ def test_loadable_repositories_are_found_the_most_downloaded_first(filled: FakeH
     assert [(result.repo, result.format, result.label, result.fit) for result in found] == [
         ("org/Tiny-mlx", "mlx", "", "fits"),
         ("org/Tiny-GGUF", "gguf", "Q4_K_M", "fits"),
+        ("org/Tiny-lora", "adapter", "LoRA", "fits"),
     ]
     assert found[1].weight_bytes == len(model(20_000))
-    assert [result.num_downloads for result in found] == [9, 7]
+    assert [result.num_downloads for result in found] == [9, 7, 7]
 
 
 def test_a_machine_with_little_memory_is_told_so(
     filled: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.search.total_memory_bytes", lambda: 10_000)
-    (_, found) = search_hub(Hub(endpoint=filled.endpoint), "tiny")
+    (_, found, _) = search_hub(Hub(endpoint=filled.endpoint), "tiny")
     assert (found.label, found.fit) == ("Q4_K_M", "too large")
 
 

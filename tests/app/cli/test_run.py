@@ -72,7 +72,7 @@ def test_an_answer_follows_the_schema_in_a_file(
         (["--format", "missing.json", "x"], 4, "missing.json: no such file"),
         (["--format", "broken.json", "x"], 2, "broken.json: not JSON"),
         (["--format", "list.json", "x"], 2, "a JSON Schema is an object, not list"),
-        (["--adapter", "nowhere", "x"], 4, "nowhere: no such directory"),
+        (["--adapter", "nowhere", "x"], 4, "adapter 'nowhere' not found"),
         (["--keep-alive", "5 parsecs", "x"], 2, "parsecs"),
         (["--stop", "", "--num-ctx", "4", "a prompt of more than four tokens"], 2, "tokens"),
         ([], 2, "no prompt"),

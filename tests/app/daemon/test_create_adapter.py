@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 
-CONFIG, WEIGHTS = b'{"num_layers": 1}', b"weights"
+from tests.models.adapter_files import gguf_bytes, mlx_files, peft_files
+
+CONFIG, WEIGHTS = mlx_files().values()
 
 
 def digest_of(content: bytes) -> str:
@@ -27,10 +29,20 @@ def test_an_uploaded_adapter_is_kept_with_the_name(daemon) -> None:
     assert daemon.state.catalog.find("pocket").files.adapter is None
 
 
+@pytest.mark.parametrize("files", [peft_files(), {"lora.gguf": gguf_bytes()}])
+def test_adapters_of_other_programs_are_taken_too(daemon, files) -> None:
+    for content in files.values():
+        assert daemon.call("POST", f"/api/blobs/{digest_of(content)}", content).status == 201
+    adapters = {name: digest_of(content) for name, content in files.items()}
+    body = {"model": "mine", "from": "pocket", "adapters": adapters, "stream": False}
+    assert daemon.post("/api/create", body).json == {"status": "success"}
+    assert daemon.state.catalog.find("mine").files.adapter.exists()
+
+
 @pytest.mark.parametrize(
     ("adapters", "status", "text"),
     [
-        ({"adapter.gguf": digest_of(b"x")}, 400, "adapter.gguf: not an adapter that can be used"),
+        ({"adapter.txt": digest_of(b"x")}, 400, "adapter.txt: not one adapter"),
         (
             {n: digest_of(b"no") for n in ("adapter_config.json", "adapters.safetensors")},
             404,

@@ -6,7 +6,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 import pytest
-from tiny import flat, tiny_network
+from tiny import CONFIG, flat, tiny_network
 
 from engine.network.lora import LoRAConfig, add_adapter, load_adapter, save_adapter
 from models.errors import InvalidInput, InvalidModelFile, NotFound
@@ -54,7 +54,7 @@ def test_a_saved_adapter_gives_the_trained_logits_again(tmp_path: Path) -> None:
     network, _ = trained(5)
     save_adapter(network, LoRAConfig(rank=4, num_layers=2), tmp_path)
     again = tiny_network()
-    load_adapter(again, tmp_path)
+    load_adapter(again, CONFIG, tmp_path)
     assert mx.allclose(again(IDS), network(IDS), atol=1e-5)
     assert not mx.allclose(again(IDS), tiny_network()(IDS), atol=1e-2)
 
@@ -82,9 +82,9 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     network, _ = trained(1)
     save_adapter(network, LoRAConfig(rank=4, num_layers=2), tmp_path)
     with pytest.raises(InvalidModelFile, match="shapes"):
-        load_adapter(tiny_network(intermediate_size=128), tmp_path)
-    with pytest.raises(NotFound, match="no adapter"):
-        load_adapter(tiny_network(), tmp_path / "nothing")
+        load_adapter(tiny_network(intermediate_size=128), CONFIG, tmp_path)
+    with pytest.raises(NotFound, match="no such adapter"):
+        load_adapter(tiny_network(), CONFIG, tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("changes", [{"rank": 0}, {"num_layers": 0}, {"num_layers": -2}])
