@@ -174,7 +174,9 @@ class Delta:
     content: str = ""
     thinking: str = ""
     tool_calls: Sequence[Json] = ()
-    """Each `{"name": str, "arguments": dict}`."""
+    """Each `{"name": str, "arguments": dict}`, once it is whole."""
+    call_parts: Sequence[Json] = ()
+    """The same calls as they come, each the fields of `engine.text.output_pieces.CallPart`."""
     logprobs: Sequence[Json] = ()
     """Each `{"token", "bytes", "logprob", "top_logprobs": [{"token", "bytes", "logprob"}]}`."""
     prompt_logprobs: Sequence[Json] = ()

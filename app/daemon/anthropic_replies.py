@@ -1,6 +1,5 @@
 """What Anthropic's `/v1/messages` answers: named server-sent events, or one message. Pure."""
 
-import json
 import secrets
 from collections.abc import Mapping
 
@@ -46,7 +45,8 @@ class MessageEncoder:
         self._open: str | None = None
         """Type of the block that is being written."""
         self._num_blocks = 0
-        self._has_calls = False
+        self._call_index = -1
+        """Number of the call that was begun last."""
         self._has_started = False
 
     def started(self, event_: Started) -> bytes:
@@ -70,19 +70,14 @@ class MessageEncoder:
         if event_.content:
             body += self._open_block("text", text="")
             body += self._block_delta(type="text_delta", text=event_.content)
-        for call in event_.tool_calls:
-            self._has_calls = True
-            body += self._close_block()
-            body += self._open_block("tool_use", id=_call_id(), name=call["name"], input={})
-            arguments = json.dumps(call["arguments"], ensure_ascii=False)
-            body += self._block_delta(type="input_json_delta", partial_json=arguments)
-            body += self._close_block()
+        for part in event_.call_parts:
+            body += self._write_call(part)
         return body
 
     def done(self, event_: Done, times: Times) -> bytes:
         """Why it ended, and what it cost."""
         del times
-        reason = _stop_reason(event_, has_calls=self._has_calls)
+        reason = _stop_reason(event_, has_calls=self._call_index >= 0)
         delta = {"stop_reason": reason, "stop_sequence": event_.stop or None}
         usage = _usage(event_.stats)
         return self._close_block() + event("message_delta", delta=delta, usage=usage)
@@ -127,6 +122,18 @@ class MessageEncoder:
     def error_body(self, error: UserError) -> Json:
         """`{"type": "error", …}`."""
         return error_body(error)
+
+    def _write_call(self, part: Json) -> bytes:
+        body = b""
+        if part["name"]:
+            self._call_index = part["index"]
+            body += self._close_block()
+            body += self._open_block("tool_use", id=_call_id(), name=part["name"], input={})
+        if part["arguments"]:
+            body += self._block_delta(type="input_json_delta", partial_json=part["arguments"])
+        if part["is_last"] and part["index"] == self._call_index:
+            body += self._close_block()
+        return body
 
     def _head(self) -> Json:
         return {"id": self._id, "type": "message", "role": "assistant", "model": self._model}

@@ -50,6 +50,12 @@ class Encoder(Protocol):
         """The body of an error with a status of its own."""
 
 
+def arguments_text(call: Json) -> str:
+    """The arguments of a whole call, as the parts of a streamed one make them when joined."""
+    return json.dumps(call["arguments"], ensure_ascii=False)
+
+
 def compact(value: Any) -> bytes:
-    """JSON in UTF-8 without spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """JSON in UTF-8 without spaces; half a surrogate pair, which has no UTF-8, becomes "?"."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")

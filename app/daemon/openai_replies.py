@@ -1,12 +1,11 @@
 """What `/v1/chat/completions` answers: server-sent events, or one object. Pure."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.daemon.answer import Answer
-from app.daemon.encoder import Json, Times, compact
+from app.daemon.encoder import Json, Times, arguments_text, compact
 from app.daemon.ollama_replies import make_call_id
 from app.protocol import Delta, Done, Progress, Started
 from models.errors import UserError
@@ -58,7 +57,7 @@ class ChatCompletionEncoder:
         self._id = f"chatcmpl-{request_ids[0].partition('.')[0]}"
         self._created = int(time.time())
         self._has_role: set[str] = set()
-        self._num_calls: dict[str, int] = {}
+        self._has_calls: set[str] = set()
 
     def started(self, event: Started) -> bytes:
         """Nothing is written before the first text."""
@@ -70,10 +69,12 @@ class ChatCompletionEncoder:
         deltas: list[Json] = []
         if event.thinking:
             deltas.append({"reasoning": event.thinking})
-        if event.content or (event.logprobs and not event.thinking and not event.tool_calls):
+        parts = [_call_part(part) for part in event.call_parts if part["name"] or part["arguments"]]
+        if event.content or (event.logprobs and not event.thinking and not parts):
             deltas.append({"content": event.content})
-        if event.tool_calls:
-            deltas.append({"tool_calls": self._calls(event.id, event.tool_calls)})
+        if parts:
+            self._has_calls.add(event.id)
+            deltas.append({"tool_calls": parts})
         logprobs = {"content": _logprobs(event.logprobs)} if event.logprobs else None
         body = b""
         for delta in deltas:
@@ -84,8 +85,8 @@ class ChatCompletionEncoder:
     def done(self, event: Done, times: Times) -> bytes:
         """The chunk with the reason."""
         del times
-        has_calls = bool(self._num_calls.get(event.id))
-        return self._chunk(event.id, {}, finish_reason=finish_reason(event, has_calls=has_calls))
+        reason = finish_reason(event, has_calls=event.id in self._has_calls)
+        return self._chunk(event.id, {}, finish_reason=reason)
 
     def end(self, answers: Mapping[str, Answer]) -> bytes:
         """Usage if it was asked for, and the mark that ends a stream."""
@@ -121,7 +122,10 @@ class ChatCompletionEncoder:
         if answer.thinking:
             message["reasoning"] = "".join(answer.thinking)
         if answer.tool_calls:
-            message["tool_calls"] = self._calls(request_id, answer.tool_calls)
+            message["tool_calls"] = [
+                _call(index, call["name"], arguments_text(call))
+                for index, call in enumerate(answer.tool_calls)
+            ]
             message["content"] = message["content"] or None
         choice: Json = {
             "index": self._index[request_id],
@@ -161,21 +165,17 @@ class ChatCompletionEncoder:
             choice["logprobs"] = logprobs
         return sse(self._head("chat.completion.chunk") | {"choices": [choice]})
 
-    def _calls(self, request_id: str, calls: Sequence[Json]) -> list[Json]:
-        first = self._num_calls.get(request_id, 0)
-        self._num_calls[request_id] = first + len(calls)
-        return [
-            {
-                "id": make_call_id(),
-                "index": index,
-                "type": "function",
-                "function": {
-                    "name": call["name"],
-                    "arguments": json.dumps(call["arguments"], ensure_ascii=False),
-                },
-            }
-            for index, call in enumerate(calls, first)
-        ]
+
+def _call(index: int, name: str, arguments: str) -> Json:
+    function = {"name": name, "arguments": arguments}
+    return {"id": make_call_id(), "index": index, "type": "function", "function": function}
+
+
+def _call_part(part: Json) -> Json:
+    """The first part of a call has its id and name, the others only more of its arguments."""
+    if not part["name"]:
+        return {"index": part["index"], "function": {"arguments": part["arguments"]}}
+    return _call(part["index"], part["name"], part["arguments"])
 
 
 def finish_reason(event: Done, *, has_calls: bool) -> str:

@@ -1,12 +1,11 @@
 """What OpenAI's `/v1/responses` answers: typed, numbered events, or one response. Pure."""
 
-import json
 import secrets
 import time
 from collections.abc import Mapping
 
 from app.daemon.answer import Answer
-from app.daemon.encoder import Json, Times, compact
+from app.daemon.encoder import Json, Times, arguments_text, compact
 from app.daemon.ollama_replies import make_call_id
 from app.daemon.openai_replies import error_body
 from app.daemon.responses_requests import ResponseRequest
@@ -29,6 +28,8 @@ class ResponseEncoder:
         self._items: list[Json] = []
         self._is_open = False
         """Whether the last item is still being written."""
+        self._call_index = -1
+        """Number of the call that was begun last."""
 
     def started(self, event: Started) -> bytes:
         """The response, empty."""
@@ -44,8 +45,8 @@ class ResponseEncoder:
             body += self._write("reasoning", event.thinking)
         if event.content:
             body += self._write("message", event.content)
-        for call in event.tool_calls:
-            body += self._close() + self._call(call)
+        for part in event.call_parts:
+            body += self._write_call(part)
         return body
 
     def done(self, event: Done, times: Times) -> bytes:
@@ -79,7 +80,9 @@ class ResponseEncoder:
         request_id = answer.asked.id
         self.delta(Delta(request_id, thinking="".join(answer.thinking)))
         self.delta(Delta(request_id, content="".join(answer.content)))
-        self.delta(Delta(request_id, tool_calls=answer.tool_calls))
+        for index, call in enumerate(answer.tool_calls):
+            part = {"index": index, "name": call["name"], "arguments": arguments_text(call)}
+            self.delta(Delta(request_id, call_parts=[{**part, "is_last": True}]))
         self.done(answer.done, times)
         return self.finished
 
@@ -120,6 +123,8 @@ class ResponseEncoder:
             return b""
         self._is_open = False
         item = self._items[-1]
+        if item["type"] == "function_call":
+            return self._close_call(item)
         is_thought = item["type"] == "reasoning"
         text_name = "reasoning_summary_text" if is_thought else "output_text"
         part_name = "reasoning_summary_part" if is_thought else "content_part"
@@ -133,28 +138,45 @@ class ResponseEncoder:
             + self._event("response.output_item.done", output_index=index, item=item)
         )
 
-    def _call(self, call: Json) -> bytes:
-        arguments = json.dumps(call["arguments"], ensure_ascii=False)
+    def _write_call(self, part: Json) -> bytes:
+        body = b""
+        if part["name"]:
+            self._call_index = part["index"]
+            body += self._close() + self._open_call(part["name"])
+        item = self._items[-1]
+        if part["arguments"]:
+            item["arguments"] += part["arguments"]
+            place = self._call_place(item)
+            name = "response.function_call_arguments.delta"
+            body += self._event(name, **place, delta=part["arguments"])
+        if part["is_last"] and part["index"] == self._call_index:
+            body += self._close()
+        return body
+
+    def _open_call(self, name: str) -> bytes:
         item = {
             "type": "function_call",
             "id": f"fc_{secrets.token_hex(12)}",
             "call_id": make_call_id(),
-            "name": call["name"],
+            "name": name,
             "arguments": "",
             "status": "in_progress",
         }
-        index = len(self._items)
-        body = self._event("response.output_item.added", output_index=index, item=item)
-        item |= {"arguments": arguments, "status": "completed"}
         self._items.append(item)
-        place: Json = {"item_id": item["id"], "output_index": index}
-        name = "response.function_call_arguments"
-        return (
-            body
-            + self._event(f"{name}.delta", **place, delta=arguments)
-            + self._event(f"{name}.done", **place, name=call["name"], arguments=arguments)
-            + self._event("response.output_item.done", output_index=index, item=item)
-        )
+        self._is_open = True
+        index = len(self._items) - 1
+        return self._event("response.output_item.added", output_index=index, item=item)
+
+    def _close_call(self, item: Json) -> bytes:
+        item["status"] = "completed"
+        done = {"name": item["name"], "arguments": item["arguments"]}
+        place = self._call_place(item)
+        body = self._event("response.function_call_arguments.done", **place, **done)
+        index = len(self._items) - 1
+        return body + self._event("response.output_item.done", output_index=index, item=item)
+
+    def _call_place(self, item: Json) -> Json:
+        return {"item_id": item["id"], "output_index": len(self._items) - 1}
 
     def _part(self, item: Json) -> Json:
         part: Json = item["summary" if item["type"] == "reasoning" else "content"][0]

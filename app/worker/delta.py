@@ -22,6 +22,7 @@ def make_delta(
         delta.content,
         delta.thinking,
         [{"name": call.name, "arguments": call.arguments} for call in delta.tool_calls],
+        [vars(part) for part in delta.call_parts],
         [make_logprob(tokenizer, each) for each in logprobs[: len(token_ids)]],
     )
 

@@ -231,7 +231,8 @@ class WorkerEngine:
             delta += writing.stream.add([token_id])
             if delta.tool_calls:
                 break
-        return replace(delta, tool_calls=delta.tool_calls[:1])
+        first = tuple(part for part in delta.call_parts if part.index == 0)
+        return replace(delta, tool_calls=delta.tool_calls[:1], call_parts=first)
 
     def _read(self, output: StepOutput, writing: Writing) -> Delta:
         """Log-probabilities of the prompt; its first token has none and stands before them."""

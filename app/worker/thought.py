@@ -7,7 +7,7 @@ from engine.tokenizer import Tokenizer
 
 def is_answer(delta: TextDelta) -> bool:
     """Whether the thought is over: something else than white space is shown."""
-    return bool(delta.content.strip() or delta.tool_calls)
+    return bool(delta.content.strip() or delta.call_parts)
 
 
 def closing_tokens(

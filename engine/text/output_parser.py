@@ -2,12 +2,20 @@
 
 from typing import Protocol
 
-from engine.text.output_parser_calls import FORMATS, CallFormat
+from engine.text.call_formats import FORMATS, CallFormat
 from engine.text.output_parser_harmony import HarmonyParser
 from engine.text.output_parser_tags import TagParser
-from engine.text.output_pieces import Content, Piece, Thinking, ToolCall
+from engine.text.output_pieces import CallPart, Content, Piece, Thinking, ToolCall
 
-__all__ = ["Content", "OutputParser", "Piece", "Thinking", "ToolCall", "make_output_parser"]
+__all__ = [
+    "CallPart",
+    "Content",
+    "OutputParser",
+    "Piece",
+    "Thinking",
+    "ToolCall",
+    "make_output_parser",
+]
 
 
 class OutputParser(Protocol):

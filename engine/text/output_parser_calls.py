@@ -6,15 +6,14 @@ A parser returns None when the text is not what it should be; nothing here raise
 import ast
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
+
+from engine.text.call_parts import ARGUMENT_KEYS, NAME_KEYS
 
 Calls = list[tuple[str, dict[str, Any]]]
 """(function name, arguments)."""
 
-_NAME_KEYS = ("name", "tool_name", "function")
-_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _FUNCTION_BLOCK = re.compile(r"<function=([^>\s]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
 _INVOKE = re.compile(r'invoke name="([^"]+)">(.*?)</[^>]*invoke>', re.DOTALL)
@@ -24,15 +23,6 @@ _GEMMA_CALL = re.compile(r"call:([\w.\-]+)(\{.*)\Z", re.DOTALL)
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_][\w\-]*)\s*:")
 _FENCE = re.compile(r"\A```\w*\s*|\s*```\Z")
 _NAME = re.compile(r"[\w.\-:/]+")
-
-
-@dataclass(frozen=True)
-class CallFormat:
-    """Calls stand between `start` and `end`; an empty `end` is the end of the output."""
-
-    start: str
-    end: str
-    parse: Callable[[str], Calls | None]
 
 
 def parse_json_calls(text: str) -> Calls | None:
@@ -59,10 +49,10 @@ def _call_of(item: Any) -> tuple[str, dict[str, Any]] | None:
         return None
     if isinstance(item.get("function"), dict):
         item = item["function"]
-    name = next((item[key] for key in _NAME_KEYS if isinstance(item.get(key), str)), None)
-    arguments: Any = next((item[key] for key in _ARGUMENT_KEYS if key in item), {})
+    name = next((item[key] for key in NAME_KEYS if isinstance(item.get(key), str)), None)
+    arguments: Any = next((item[key] for key in ARGUMENT_KEYS if key in item), {})
     if isinstance(arguments, str):
-        arguments = _value(arguments)
+        arguments = value_of(arguments)
     if name is None or not isinstance(arguments, dict):
         return None
     return name, arguments
@@ -79,9 +69,9 @@ def parse_function_blocks(text: str) -> Calls | None:
     for name, body in _FUNCTION_BLOCK.findall(text):
         found = _PARAMETER.findall(body)
         if found or not body.strip():
-            calls.append((name, {key: _value(_inner(value)) for key, value in found}))
+            calls.append((name, _first((key, inner_value(value)) for key, value in found)))
             continue
-        arguments = _value(body.strip())
+        arguments = value_of(body.strip())
         if not isinstance(arguments, dict):
             return None
         calls.append((name, arguments))
@@ -93,18 +83,16 @@ def _parse_glm(text: str) -> Calls | None:
     name = text.split("<arg_key>", 1)[0].strip()
     if not _NAME.fullmatch(name):
         return None
-    return [(name, {key.strip(): _value(value) for key, value in _GLM_ARGUMENT.findall(text)})]
+    pairs = _GLM_ARGUMENT.findall(text)
+    return [(name, _first((key.strip(), value_of(value)) for key, value in pairs))]
 
 
 def parse_invocations(text: str) -> Calls | None:
     """`<invoke name="...">` with `<parameter name="...">` inside, with any prefix on the tags."""
     calls: Calls = []
     for name, body in _INVOKE.findall(text):
-        arguments = {
-            key: value if 'string="true"' in attributes else _value(value)
-            for key, attributes, value in _INVOKE_PARAMETER.findall(body)
-        }
-        calls.append((name, arguments))
+        pairs = _INVOKE_PARAMETER.findall(body)
+        calls.append((name, _first((pair[0], attributed_value(*pair[1:])) for pair in pairs)))
     return calls or None
 
 
@@ -114,7 +102,7 @@ def parse_mistral_calls(text: str) -> Calls | None:
     for part in text.split("[TOOL_CALLS]"):
         name, mark, arguments = part.partition("[ARGS]")
         if mark:
-            value = _value(arguments.strip())
+            value = value_of(arguments.strip())
             if not isinstance(value, dict):
                 return None
             calls.append((name.split("[CALL_ID]")[0].strip(), value))
@@ -135,7 +123,7 @@ def parse_deepseek_calls(text: str) -> Calls | None:
         name, mark, rest = part.partition("<｜tool▁sep｜>")  # noqa: RUF001
         if name.strip() == "function":
             name, _, rest = rest.partition("\n")
-        arguments = _value(_FENCE.sub("", rest.strip()))
+        arguments = value_of(_FENCE.sub("", rest.strip()))
         if not mark or not isinstance(arguments, dict):
             return None
         calls.append((name.strip(), arguments))
@@ -149,7 +137,7 @@ def parse_kimi_calls(text: str) -> Calls | None:
         if not part.strip():
             continue
         name, mark, rest = part.partition("<|tool_call_argument_begin|>")
-        arguments = _value(rest.strip())
+        arguments = value_of(rest.strip())
         if not mark or not isinstance(arguments, dict):
             return None
         name = name.strip().removeprefix("functions.")
@@ -191,41 +179,31 @@ def parse_gemma_calls(text: str) -> Calls | None:
         json.dumps(part) if index % 2 else _BARE_KEY.sub(r'\1"\2":', part)
         for index, part in enumerate(parts)
     )
-    arguments = _value(built)
+    arguments = value_of(built)
     return [(match[1], arguments)] if isinstance(arguments, dict) else None
 
 
-def _inner(value: str) -> str:
-    """Text between tags that stand on lines of their own."""
-    return value.removeprefix("\n").removesuffix("\n")
+def _first(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that comes twice, the value that came first."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found
 
 
-def _value(text: str) -> Any:
+def inner_value(text: str) -> Any:
+    """A value between tags that stand on lines of their own."""
+    return value_of(text.removeprefix("\n").removesuffix("\n"))
+
+
+def attributed_value(attributes: str, text: str) -> Any:
+    """A value whose tag may say that it is text."""
+    return text if 'string="true"' in attributes else value_of(text)
+
+
+def value_of(text: str) -> Any:
     """JSON where it is JSON, else the text itself."""
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return text
-
-
-FORMATS = (
-    CallFormat("<tool_call>", "</tool_call>", parse_tagged_calls),
-    CallFormat("<|tool_call|>", "<|/tool_call|>", parse_json_calls),
-    CallFormat("<tool_calls>", "</tool_calls>", parse_json_calls),
-    CallFormat("<TOOLCALL>", "</TOOLCALL>", parse_json_calls),
-    CallFormat("<seed:tool_call>", "</seed:tool_call>", parse_function_blocks),
-    CallFormat("<minimax:tool_call>", "</minimax:tool_call>", parse_invocations),
-    CallFormat("<｜DSML｜function_calls>", "</｜DSML｜function_calls>", parse_invocations),  # noqa: RUF001
-    CallFormat("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", parse_invocations),  # noqa: RUF001
-    CallFormat("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", parse_deepseek_calls),  # noqa: RUF001
-    CallFormat("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", parse_kimi_calls),
-    CallFormat("<|START_ACTION|>", "<|END_ACTION|>", parse_json_calls),
-    CallFormat("<|tool_call_start|>", "<|tool_call_end|>", parse_python_or_json_calls),
-    CallFormat("<start_function_call>", "<end_function_call>", parse_gemma_calls),
-    CallFormat("<|tool_call>", "<tool_call|>", parse_gemma_calls),
-    CallFormat("```tool_code", "```", parse_python_calls),
-    CallFormat("[TOOL_CALLS]", "", parse_mistral_calls),
-    CallFormat("<|python_tag|>", "", parse_python_or_json_calls),
-    CallFormat("functools[", "", lambda text: parse_json_calls("[" + text)),
-)
-"""Known formats; a template that mentions `start` (or its tag without the prefix) uses one."""

@@ -6,8 +6,10 @@ A message is `<|channel|>NAME to=functions.F <|constrain|>json<|message|>BODY` a
 
 import json
 import re
+from typing import Any
 
-from engine.text.output_pieces import Content, Piece, Thinking, ToolCall
+from engine.text.call_parts import CallSection, NamedParts
+from engine.text.output_pieces import Content, Piece, Thinking
 
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>")
 _MESSAGE = "<|message|>"
@@ -24,6 +26,11 @@ class HarmonyParser:
         self._pending = ""
         self._header: str | None = None
         """The header of the message whose body is being read; None while a header is."""
+        self._section: CallSection | None = None
+        """Follows the call that the body is."""
+        self._num_followed = 0
+        """So many pending characters were given to it."""
+        self._num_calls = 0
 
     def feed(self, text: str) -> list[Piece]:
         """See OutputParser.feed."""
@@ -38,7 +45,7 @@ class HarmonyParser:
         rest, self._pending = self._pending, ""
         header, self._header = self._header, None
         if header is not None:
-            return self._piece(header, rest, is_whole=True)
+            return self._piece(header, rest)
         return [Content(rest)] if rest and not self._is_header(rest) else []
 
     def _advance(self, pieces: list[Piece]) -> bool:
@@ -64,27 +71,46 @@ class HarmonyParser:
         found = [(self._pending.find(end), end) for end in _ENDS if end in self._pending]
         if found:
             place, end = min(found)
-            pieces += self._piece(self._header, self._pending[:place], is_whole=True)
+            pieces += self._piece(self._header, self._pending[:place])
             self._pending = self._pending[place + len(end) :]
             self._header = None
             return True
-        if self._function(self._header) is None:
-            keep = _num_held_back(self._pending)
-            text = self._pending[: len(self._pending) - keep]
+        keep = _num_held_back(self._pending)
+        text = self._pending[: len(self._pending) - keep]
+        function = self._function(self._header)
+        if function is None:
             self._pending = self._pending[len(text) :]
-            pieces += self._piece(self._header, text, is_whole=False)
+            pieces += self._piece(self._header, text)
+        else:
+            self._follow(function, text, pieces)
         return False
 
-    def _piece(self, header: str, body: str, *, is_whole: bool) -> list[Piece]:
+    def _piece(self, header: str, body: str) -> list[Piece]:
         function = self._function(header)
         if function is not None:
-            assert is_whole
-            return [_call(function, body)]
+            return self._close_call(function, body)
         channel = _CHANNEL.search(header)
         if not body:
             return []
         is_analysis = channel is not None and channel[1] == "analysis"
         return [Thinking(body) if is_analysis else Content(body)]
+
+    def _follow(self, function: str, body: str, pieces: list[Piece]) -> CallSection:
+        """Show what is known of a call's arguments; they go on to be written."""
+        if self._section is None:
+            self._section = CallSection(self._num_calls, lambda _: NamedParts(r"\A(\S+)\n"))
+            pieces += self._section.feed(f"{function}\n")
+        pieces += self._section.feed(body[self._num_followed :])
+        self._num_followed = max(self._num_followed, len(body))
+        return self._section
+
+    def _close_call(self, function: str, body: str) -> list[Piece]:
+        pieces: list[Piece] = []
+        section = self._follow(function, body, pieces)
+        arguments = _arguments(body)
+        pieces += section.close([] if arguments is None else [(function, arguments)])
+        self._num_calls, self._section, self._num_followed = section.next_index, None, 0
+        return pieces if arguments is not None else [*pieces, Content(body)]
 
     @staticmethod
     def _function(header: str) -> str | None:
@@ -92,12 +118,12 @@ class HarmonyParser:
         return found[1] if found else None
 
 
-def _call(function: str, body: str) -> Piece:
+def _arguments(body: str) -> dict[str, Any] | None:
     try:
         arguments = json.loads(body, strict=False) if body.strip() else {}
     except (ValueError, RecursionError):
-        return Content(body)
-    return ToolCall(function, arguments) if isinstance(arguments, dict) else Content(body)
+        return None
+    return arguments if isinstance(arguments, dict) else None
 
 
 def _num_held_back(text: str) -> int:

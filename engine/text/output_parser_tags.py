@@ -6,9 +6,12 @@ understood comes back as content.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from engine.text.output_parser_calls import CallFormat, parse_json_calls
-from engine.text.output_pieces import Content, Piece, Thinking, ToolCall
+from engine.text.call_formats import CallFormat
+from engine.text.call_parts import CallSection
+from engine.text.output_parser_calls import parse_json_calls
+from engine.text.output_pieces import CallPart, Content, Piece, Thinking
 
 _SILENT_MARKS = ("<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>")
 _CALL_IN_JSON = re.compile(r'\{\s*("(n(a(m(e(".*)?)?)?)?|t(y(p(e(".*)?)?)?)?)?)?\s*\Z', re.DOTALL)
@@ -30,6 +33,11 @@ class TagParser:
         self._bare_json_calls = bare_json_calls
         self._in_thinking = thinking_open and thinking is not None
         self._call: CallFormat | None = None
+        self._section: CallSection | None = None
+        """Follows the calls that are being written."""
+        self._num_followed = 0
+        """So many pending characters were given to it."""
+        self._num_calls = 0
         self._at_start = True
         self._pending = ""
         self._spaces = ""
@@ -69,21 +77,33 @@ class TagParser:
         return self._take_content(pieces)
 
     def _take_call(self, form: CallFormat, pieces: list[Piece]) -> bool:
-        if not form.end or form.end not in self._pending:
-            return False
-        body, _, self._pending = self._pending.partition(form.end)
-        self._close_call(form, body, form.end, pieces)
-        return True
+        if form.end and form.end in self._pending:
+            body, _, self._pending = self._pending.partition(form.end)
+            self._close_call(form, body, form.end, pieces)
+            return True
+        keep = _num_held_back(self._pending, (form.end,))
+        self._follow(form, self._pending[: len(self._pending) - keep], pieces)
+        return False
+
+    def _follow(self, form: CallFormat, body: str, pieces: list[Piece]) -> CallSection:
+        """Show what is known of the calls in `body`, which may go on."""
+        section = self._section or CallSection(self._num_calls, form.begin)
+        self._section = section
+        pieces += section.feed(body[self._num_followed :])
+        self._num_followed = max(self._num_followed, len(body))
+        return section
 
     def _close_call(self, form: CallFormat, body: str, end: str, pieces: list[Piece]) -> None:
-        self._call = None
+        section = self._follow(form, body, pieces)
+        self._call, self._section, self._num_followed = None, None, 0
         calls = form.parse(body)
+        pieces += section.close(calls or ())
+        self._num_calls = section.next_index
         if calls is None:
             self._add_content(form.start + body + end, pieces)
             return
         self._spaces = ""
         self._at_start = True
-        pieces += [ToolCall(name, arguments) for name, arguments in calls]
 
     def _take_thinking(self, pieces: list[Piece]) -> bool:
         assert self._thinking is not None
@@ -172,7 +192,7 @@ def _num_held_back(text: str, marks: Sequence[str]) -> int:
 
 
 def _merged(pieces: list[Piece]) -> list[Piece]:
-    """Neighbouring texts of one kind as one piece."""
+    """Neighbouring texts of one kind, or parts of one call, as one piece."""
     merged: list[Piece] = []
     for piece in pieces:
         last = merged[-1] if merged else None
@@ -180,6 +200,10 @@ def _merged(pieces: list[Piece]) -> list[Piece]:
             merged[-1] = Content(last.text + piece.text)
         elif isinstance(piece, Thinking) and isinstance(last, Thinking):
             merged[-1] = Thinking(last.text + piece.text)
+        elif (
+            isinstance(piece, CallPart) and isinstance(last, CallPart) and piece.index == last.index
+        ):
+            merged[-1] = replace(piece, name=last.name, arguments=last.arguments + piece.arguments)
         else:
             merged.append(piece)
     return merged

@@ -26,4 +26,17 @@ class ToolCall:
     arguments: dict[str, Any]
 
 
-Piece = Content | Thinking | ToolCall
+@dataclass(frozen=True)
+class CallPart:
+    """More of a call that may not be whole yet; joined, its `arguments` are the call's as JSON."""
+
+    index: int
+    """Number of the call in its answer, from 0."""
+    name: str = ""
+    """Given in a call's first part."""
+    arguments: str = ""
+    is_last: bool = False
+    """Whether the call is whole; said at the end of its stretch, so the next may have begun."""
+
+
+Piece = Content | Thinking | ToolCall | CallPart

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.text.detokenizer import Detokenizer
 from engine.text.output_parser import OutputParser
-from engine.text.output_pieces import Content, Piece, Thinking, ToolCall
+from engine.text.output_pieces import CallPart, Content, Piece, Thinking, ToolCall
 from engine.tokenizer import Tokenizer
 
 
@@ -16,6 +16,9 @@ class TextDelta:
     content: str = ""
     thinking: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Those that are whole."""
+    call_parts: tuple[CallPart, ...] = ()
+    """The same calls as they come, whole or not."""
     stop: str = ""
     """The stop string that came up; nothing after it is looked at."""
     num_tokens: int = 0
@@ -31,6 +34,7 @@ class TextDelta:
             self.content + later.content,
             self.thinking + later.thinking,
             self.tool_calls + later.tool_calls,
+            self.call_parts + later.call_parts,
             self.stop or later.stop,
             self.num_tokens + later.num_tokens,
         )
@@ -106,6 +110,7 @@ class TextStream:
             content="".join(piece.text for piece in pieces if isinstance(piece, Content)),
             thinking="".join(piece.text for piece in pieces if isinstance(piece, Thinking)),
             tool_calls=tuple(piece for piece in pieces if isinstance(piece, ToolCall)),
+            call_parts=tuple(piece for piece in pieces if isinstance(piece, CallPart)),
             stop=self._stopped_by,
             num_tokens=num_tokens,
         )

@@ -26,6 +26,7 @@ test('the input of a call is streamed as it is written', async () => {
   assert.deepEqual(call.input, { city: 'Paris' })
   assert.deepEqual(whole.content.at(-1).input, call.input)
   assert.deepEqual(JSON.parse(pieces.join('')), call.input)
+  assert.ok(pieces.length > 1, 'it comes while it is written')
   assert.equal(final.stop_reason, 'tool_use')
 })
 

@@ -38,6 +38,7 @@ test('streamed arguments are those of the whole call', async () => {
   assert.deepEqual(call.function.name, 'get_weather')
   assert.equal(call.function.arguments, whole.choices[0].message.tool_calls[0].function.arguments)
   assert.equal(pieces.join(''), call.function.arguments)
+  assert.ok(pieces.length > 1, 'they come while they are written')
   assert.equal(streamed.choices[0].finish_reason, 'tool_calls')
 })
 
@@ -114,6 +115,7 @@ test('a response streams the arguments of its call', async () => {
   const call = final.output.find((item) => item.type === 'function_call')
   assert.equal(call.arguments, whole.output.find((i) => i.type === 'function_call').arguments)
   assert.equal(pieces.join(''), call.arguments)
+  assert.ok(pieces.length > 1, 'they come while they are written')
 })
 
 test('a stream that is broken off ends its work', async () => {

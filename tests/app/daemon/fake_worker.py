@@ -13,6 +13,7 @@ import select
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,6 +48,7 @@ class Talk:
         place = {"thinking": text} if self.thinks and self.next == 0 else {"content": text}
         if self.calls and self.next == self.num_words - 1:
             place = {"tool_calls": [{"name": "f", "arguments": {"x": n}} for n in (1, 2)]}
+            place["call_parts"] = list(call_parts())
         if self.asked.sampling.num_logprobs is not None:
             place["logprobs"] = [{"token": text, "bytes": list(text.encode()), "logprob": -0.5}]
         self.next += 1
@@ -58,6 +60,15 @@ class Talk:
         stats = RequestStats(11, 5, self.num_words, 4, 2, 0.001, 0.5, 0.25)
         stop = self.text.split("stop ")[1] if "stop " in self.text else ""
         return protocol.Done(self.asked.id, "length" if is_cut else "stop", stats, stop)
+
+
+def call_parts() -> Iterator[protocol.Json]:
+    """What a worker says of two calls that stand in a list: the second begins before its end."""
+    for index in (0, 1):
+        yield {"index": index, "name": "f", "arguments": '{"x"', "is_last": False}
+        yield {"index": index, "name": "", "arguments": f": {index + 1}}}", "is_last": False}
+    for index in (0, 1):
+        yield {"index": index, "name": "", "arguments": "", "is_last": True}
 
 
 ENGINE = protocol.Metrics(

@@ -54,13 +54,19 @@ def test_a_stream_opens_and_closes_each_block(daemon) -> None:
         "content_block_start",
         *["content_block_delta"] * 2,
         "content_block_stop",
-        *["content_block_start", "content_block_delta", "content_block_stop"] * 2,
+        *["content_block_start", *["content_block_delta"] * 2, "content_block_stop"] * 2,
         "message_delta",
         "message_stop",
     ]
     assert all(data["type"] == name for name, data in events)
     starts = [data["index"] for name, data in events if name == "content_block_start"]
     assert starts == [0, 1, 2, 3]
+    pieces = [
+        (data["index"], data["delta"]["partial_json"])
+        for name, data in events
+        if name == "content_block_delta" and data["delta"]["type"] == "input_json_delta"
+    ]
+    assert pieces == [(2, '{"x"'), (2, ": 1}"), (3, '{"x"'), (3, ": 2}")]
     (end,) = [data for name, data in events if name == "message_delta"]
     assert end["delta"]["stop_reason"] == "tool_use"
     assert end["usage"]["output_tokens"] == 4

@@ -64,8 +64,15 @@ def test_tool_calls_have_text_arguments_and_their_own_reason(daemon) -> None:
         (1, {"x": 2}),
     ]
     chunks = daemon.post("/v1/chat/completions", say("say 1 call", tools=tools, stream=True)).sse
-    assert chunks[0]["choices"][0]["delta"]["tool_calls"][1]["index"] == 1
     assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
+    parts = [part for delta in deltas for part in delta.get("tool_calls", ())]
+    assert [part["index"] for part in parts] == [0, 0, 1, 1]
+    assert [part["function"].get("name") for part in parts] == ["f", None, "f", None]
+    assert ["id" in part for part in parts] == [True, False, True, False]
+    for index, call in enumerate(calls):
+        own = [part["function"]["arguments"] for part in parts if part["index"] == index]
+        assert "".join(own) == call["function"]["arguments"]
 
 
 @pytest.mark.compat("POST /v1/chat/completions", "`n`")

@@ -51,9 +51,9 @@ def test_a_streamed_response_tells_each_item_whole_and_in_order(daemon) -> None:
         *("reasoning_summary_text.done", "reasoning_summary_part.done", "output_item.done"),
         *("output_item.added", "content_part.added", "output_text.delta", "output_text.delta"),
         *("output_text.done", "content_part.done", "output_item.done"),
-        *("output_item.added", "function_call_arguments.delta"),
+        *("output_item.added", *["function_call_arguments.delta"] * 2),
         *("function_call_arguments.done", "output_item.done"),
-        *("output_item.added", "function_call_arguments.delta"),
+        *("output_item.added", *["function_call_arguments.delta"] * 2),
         *("function_call_arguments.done", "output_item.done"),
         "completed",
     ]

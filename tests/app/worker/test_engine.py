@@ -2,7 +2,7 @@
 
 import base64
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -402,6 +402,23 @@ def test_only_one_call_is_made_where_one_is_wanted(chunk: int) -> None:
     calls = [call for event in events if isinstance(event, Delta) for call in event.tool_calls]
     assert calls == [{"name": "f", "arguments": {}}]
     assert (content(events), events[-1].finish_reason) == ("", "stop")
+
+
+@pytest.mark.parametrize("num_told", [0, 20, 40, 55, 62])
+def test_a_call_that_is_being_written_can_be_resumed_anywhere(num_told: int) -> None:
+    text = '<tool_call>{"name": "f", "arguments": {"city": "Ulm"}}</tool_call>'
+    template = f"<tool_call>{{{{ tools }}}}{TEMPLATE}"
+    asked = ask(tools=[{"function": {"name": "f"}}])
+    told, ids = [], []
+    for event in run(make(Script(free=text), template), asked):
+        if isinstance(event, Delta) and len(ids) < num_told:
+            told += event.call_parts
+            ids += event.token_ids
+    for event in run(make(Script(free=text), template), replace(asked, resumed_token_ids=ids)):
+        told += event.call_parts if isinstance(event, Delta) else ()
+    assert [part["name"] for part in told if part["name"]] == ["f"]
+    assert "".join(part["arguments"] for part in told) == '{"city": "Ulm"}'
+    assert [part["is_last"] for part in told] == [False] * (len(told) - 1) + [True]
 
 
 def test_a_required_call_is_asked_of_the_engine_as_a_grammar() -> None:

@@ -1,8 +1,10 @@
+import json
 import random
 
 import pytest
 
 from engine.text.output_parser import (
+    CallPart,
     Content,
     Piece,
     Thinking,
@@ -61,6 +63,19 @@ CASES = {
         QWEN,
         '<tool_call>\n{"name": "f"',
         [Content('<tool_call>\n{"name": "f"')],
+    ),
+    "two functions in one call": (
+        QWEN,
+        "<tool_call>\n<function=f>\n<parameter=a>\nx\n</parameter>\n<parameter=a>\ny\n</parameter>\n"
+        '</function>\n<function=g></function><function=h>{"b": 1}</function>\n</tool_call>',
+        [ToolCall("f", {"a": "x"}), ToolCall("g", {}), ToolCall("h", {"b": 1})],
+    ),
+    "members in another order": (
+        QWEN,
+        '<tool_call>[{"id": 1, "parameters": {"a": "}{"}, "type": "function", "name": "f"}, '
+        '{"type": "function", "function": {"name": "g"}}, '
+        '{"function": {"arguments": "{\\"b\\": 2}", "name": "h"}}]</tool_call>',
+        [ToolCall("f", {"a": "}{"}), ToolCall("g", {}), ToolCall("h", {"b": 2})],
     ),
     "almost a mark": (QWEN, "x <tool_cal> <tool_", [Content("x <tool_cal> <tool_")]),
     "qwen3-coder": (
@@ -204,7 +219,24 @@ def joined(pieces: list[Piece]) -> list[Piece]:
 def run(source: str, chunks: list[str], **options: bool) -> list[Piece]:
     parser = make_output_parser(source, **options)
     pieces = [piece for chunk in chunks for piece in parser.feed(chunk)]
-    return joined(pieces + parser.finish())
+    pieces += parser.finish()
+    check_parts(pieces)
+    return joined([piece for piece in pieces if not isinstance(piece, CallPart)])
+
+
+def check_parts(pieces: list[Piece]) -> None:
+    """Parts of one call come after those of another, and are the call's JSON when joined."""
+    calls, texts, latest = [], {}, 0
+    for piece in pieces:
+        if isinstance(piece, CallPart):
+            assert (piece.index in texts) is not bool(piece.name)
+            assert piece.index >= latest or (piece.is_last and not piece.arguments)
+            latest = max(latest, piece.index)
+            name, text = texts.get(piece.index, (piece.name, ""))
+            texts[piece.index] = name, text + piece.arguments
+        elif isinstance(piece, ToolCall):
+            calls.append((piece.name, json.dumps(piece.arguments, ensure_ascii=False)))
+    assert list(texts.values())[: len(calls)] == calls
 
 
 @pytest.mark.parametrize("case", CASES)

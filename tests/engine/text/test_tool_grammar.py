@@ -6,7 +6,7 @@ import pytest
 
 from engine.text.grammar import GrammarMatcher, GrammarVocabulary, make_grammar_vocabulary
 from engine.text.output_parser import make_output_parser
-from engine.text.output_pieces import Piece, Thinking, ToolCall
+from engine.text.output_pieces import CallPart, Piece, Thinking, ToolCall
 from engine.text.tool_grammar import make_tool_grammar
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer
 from models.errors import Unsupported
@@ -111,8 +111,10 @@ def accepts(tokenizer: Tokenizer, vocabulary: GrammarVocabulary):
 
 
 def read(template: str, text: str) -> list[Piece]:
+    """What is whole of it."""
     parser = make_output_parser(template)
-    return parser.feed(text) + parser.finish()
+    pieces = parser.feed(text) + parser.finish()
+    return [piece for piece in pieces if not isinstance(piece, CallPart)]
 
 
 @pytest.mark.parametrize("template", FORMATS)
