@@ -6,8 +6,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from engine.conversion.gguf_metadata import find_architecture, make_metadata, rope_tensors
-from engine.conversion.gguf_metadata import head_dim as find_head_dim
+from engine.conversion.gguf_metadata import find_architecture, make_metadata
 from engine.conversion.parameters import (
     DTYPES,
     Parameter,
@@ -15,6 +14,8 @@ from engine.conversion.parameters import (
     prevailing_dtype,
     text_config,
 )
+from engine.conversion.rope_metadata import head_dim as find_head_dim
+from engine.conversion.rope_metadata import rope_tensors
 from engine.conversion.vocabulary_metadata import vocabulary_metadata
 from engine.network.directory_weights import read_config
 from engine.network.gguf_names import Place, find_place, tensor_name
@@ -22,7 +23,12 @@ from models.errors import InvalidModelFile
 from models.gguf import TensorInfo, Value
 from models.gguf_writer import encode_value
 
-_ALWAYS_F32 = ("ffn_gate_inp.weight", "ffn_gate_inp_shexp.weight")
+_ALWAYS_F32 = (
+    ".bias",
+    "ffn_gate_inp.weight",
+    "ffn_gate_inp_shexp.weight",
+    "shortconv.conv.weight",
+)
 
 
 class DirectorySource:
@@ -58,7 +64,8 @@ class DirectorySource:
             self._places[name] = find_place(name, self.architecture, config)
             small = not parameter.is_matrix or name.endswith(_ALWAYS_F32)
             size = parameter.num_parameters * (4 if small else item_bytes)
-            tensors[name] = TensorInfo(name, "F32" if small else self.dtype, parameter.shape, size)
+            dtype = "F32" if small else self.dtype
+            tensors[name] = TensorInfo(name, dtype, _shape(name, parameter), size)
         for name, factors in self._rope_tensors.items():
             tensors[name] = TensorInfo(name, "F32", factors.shape, factors.nbytes)
         return tensors
@@ -85,6 +92,11 @@ class DirectorySource:
         if place.row_order is not None:
             rows = rows.reshape(tensor.shape[0], -1)[np.argsort(place.row_order)]
         return rows.reshape(-1, tensor.num_bytes // (tensor.num_parameters // tensor.shape[-1]))
+
+
+def _shape(name: str, parameter: Parameter) -> tuple[int, ...]:
+    """A convolution of one channel each is a matrix in GGUF."""
+    return parameter.shape[:-1] if name.endswith("shortconv.conv.weight") else parameter.shape
 
 
 def _as_bytes(slab: mx.array, dtype: mx.Dtype, name: str) -> np.ndarray:

@@ -68,7 +68,9 @@ def gguf_parameters(source: WeightSource, places: Mapping[str, Place]) -> list[P
         if not reference.can_dequantize(tensor.quantization):
             raise Unsupported(f"{name} is stored as {tensor.quantization}: nothing here reads that")
         read = partial(_read_tensor, source, name, place)
-        found.append(Parameter(place.path, tensor.shape, tensor.quantization, read))
+        is_convolution = name.endswith("shortconv.conv.weight")
+        shape = (*tensor.shape, 1) if is_convolution else tensor.shape  # of one channel each
+        found.append(Parameter(place.path, shape, tensor.quantization, read))
     return found
 
 

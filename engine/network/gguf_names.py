@@ -182,7 +182,7 @@ def tensor_name(path: str, architecture: str) -> str:
     """
     match = _LAYER_PATH.fullmatch(path)
     module, _, kind = (match[2] if match else path).rpartition(".")
-    names = {place: name for name, place in _TOP.items()}
+    names = {place: name for name, place in _OWN_TOP.get(architecture, _TOP).items()}
     if match:
         listed = [*_LAYER.items(), *_OWN_NAMES.get(architecture, {}).items()]
         names = {place: name for name, place in listed}
