@@ -93,9 +93,11 @@ class Engine:
         num_tokens = len(request.prompt_token_ids)
         limit = self.limits.max_context_tokens
         limit = min(limit, request.max_context_tokens or limit)
+        kept = request.num_kept_tokens
+        can_shift = kept is not None and limit - kept >= 2
         if not num_tokens:
             raise InvalidInput("the prompt has no tokens; at least one is needed")
-        if num_tokens >= limit:
+        if num_tokens >= limit and not can_shift:
             raise InvalidInput(
                 f"the prompt has {num_tokens} tokens; the context holds {limit}, answer included",
                 hint="shorten the conversation, or ask for a larger context (num_ctx)",

@@ -84,7 +84,8 @@ class Request:
     num_kept_tokens: int | None = None
     """When the context is full. None: the output ends. Else it goes on: so many first tokens stay,
     the older half of the others is dropped, and what is left is computed again as a prompt, so that
-    the rest of the text is exactly what the model says to it."""
+    the rest of the text is exactly what the model says to it. A longer prompt is taken for one
+    whose end is such an output."""
     num_resumed_tokens: int = 0
     """So many of the prompt's last tokens are output given before: the grammar follows them too."""
     num_prompt_logprobs: int | None = None

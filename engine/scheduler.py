@@ -58,7 +58,12 @@ class Scheduler:
         """The plan in the making."""
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence by its turn."""
+        """Queue a sequence by its turn.
+
+        What does not fit is dropped as it was when the tokens came one by one, so that an answer
+        that is gone on with has the context that it had.
+        """
+        self._drop(sequence)
         insort(self.waiting, sequence, key=_turn)
 
     def schedule(self) -> SchedulerOutput:
@@ -226,24 +231,31 @@ class Scheduler:
         goes_on = _can_shift(sequence) and limit != _num_wanted(sequence)
         return kept, "length" if len(kept) == limit and not goes_on else None
 
+    def _max_tokens(self, sequence: Sequence) -> int:
+        limit = self.limits.max_context_tokens
+        return min(limit, sequence.request.max_context_tokens or limit)
+
     def _room(self, sequence: Sequence) -> int:
         """Tokens that the context still holds."""
-        limit = self.limits.max_context_tokens
-        return min(limit, sequence.request.max_context_tokens or limit) - len(sequence)
+        return self._max_tokens(sequence) - len(sequence)
 
     def _max_new_tokens(self, sequence: Sequence) -> int:
         room, wanted = self._room(sequence), _num_wanted(sequence)
         return room if wanted is None else min(room, wanted)
 
     def _shift(self, sequence: Sequence) -> None:
-        """Drop the older half of what may go; the rest is computed again like a prompt."""
-        kept = sequence.request.num_kept_tokens
-        assert kept is not None, "a full context has ended the others"
+        """Queue a full context again: half of it goes, the rest is computed like a prompt."""
         self._tables.release(sequence)
-        end = kept + (len(sequence) - kept + 1) // 2
-        sequence.num_dropped_tokens += end - kept
-        del sequence.token_ids[kept:end]
         self._requeue(sequence)
+
+    def _drop(self, sequence: Sequence) -> None:
+        """Take out the older half of what may go, whenever the tokens so far fill the context."""
+        kept = sequence.request.num_kept_tokens
+        while self._room(sequence) <= 0:
+            assert kept is not None, "a full context has ended the others"
+            end = kept + (self._max_tokens(sequence) - kept + 1) // 2
+            sequence.num_dropped_tokens += end - kept
+            del sequence.token_ids[kept:end]
 
     def _finish(self, sequence: Sequence, reason: FinishReason, *, release: bool) -> StepOutput:
         (self.running if sequence.status is Status.RUNNING else self.waiting).remove(sequence)

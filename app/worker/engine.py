@@ -23,13 +23,7 @@ from app.protocol import (
 from app.worker.delta import make_delta, make_logprob
 from app.worker.embedding import Embedding, embed_step, prepare_embedding
 from app.worker.explanation import explain_prefix
-from app.worker.prompt import (
-    Prompt,
-    check_token_ids,
-    make_prompt,
-    max_answer_tokens,
-    with_output,
-)
+from app.worker.prompt import Prompt, check_token_ids, make_prompt, max_answer_tokens
 from app.worker.thought import closing_tokens, is_answer
 from app.worker.writing import Writing, whole_stats
 from engine.loading import LoadedModel
@@ -171,7 +165,7 @@ class WorkerEngine:
         left = max_answer_tokens(asked, prompt, max_context_tokens) - len(resumed)
         request = Request(
             asked.id,
-            with_output(prompt, resumed, max_context_tokens),
+            prompt.token_ids + resumed,
             replace(asked.sampling, max_tokens=max(left, 1)),
             None if is_free else grammar,
             asked.priority,

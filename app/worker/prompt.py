@@ -63,16 +63,6 @@ def max_answer_tokens(asked: Generate, prompt: Prompt, max_context_tokens: int) 
     return min(asked.sampling.max_tokens or room, room)
 
 
-def with_output(
-    prompt: Prompt, token_ids: tuple[int, ...], max_context_tokens: int
-) -> tuple[int, ...]:
-    """The prompt and output that was given before, as far as they fit."""
-    whole = (*prompt.token_ids, *token_ids)
-    if prompt.num_kept_tokens is None or len(whole) < max_context_tokens:
-        return whole
-    return shift_tokens(whole, prompt.num_kept_tokens, max_context_tokens // 2)
-
-
 def _verbatim(model: LoadedModel, asked: Generate, max_context_tokens: int) -> Prompt:
     given = asked.prompt_token_ids
     check_token_ids(given, model.tokenizer.vocab_size)

@@ -63,3 +63,18 @@ def test_an_answer_that_fits_drops_nothing() -> None:
     shifting = greedy(PROMPT, 5, max_context_tokens=LIMIT, num_kept_tokens=KEPT)
     tokens, stats, _ = run(shifting)
     assert (tokens, stats.num_dropped_tokens) == (run(greedy(PROMPT, 5))[0], 0)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_an_answer_goes_on_behind_any_of_its_tokens_as_if_it_had_never_stopped(temperature) -> None:
+    def ask(told: list[int]) -> Request:
+        left = NUM_TOKENS - len(told)
+        sampling = SamplingParams(temperature=temperature, seed=7, max_tokens=left)
+        prompt = (*PROMPT, *told)
+        return Request("r", prompt, sampling, max_context_tokens=LIMIT, num_kept_tokens=KEPT)
+
+    whole, stats, _ = run(ask([]))
+    for num_told in range(1, NUM_TOKENS):
+        rest, rest_stats, _ = run(ask(whole[:num_told]))
+        assert whole[:num_told] + rest == whole
+        assert rest_stats.num_dropped_tokens == stats.num_dropped_tokens

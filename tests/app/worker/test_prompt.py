@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.protocol import Generate
-from app.worker.prompt import Prompt, make_prompt, max_answer_tokens, with_output
+from app.worker.prompt import Prompt, make_prompt, max_answer_tokens
 from engine.text.chat_template import ChatTemplate
 from models.errors import InvalidInput
 from tests.app.worker.test_engine import TEMPLATE, Letters
@@ -74,6 +74,3 @@ def test_an_answer_that_shifts_may_be_longer_than_the_context_but_has_an_end() -
     assert max_answer_tokens(asked, shifting, LIMIT) == 10 * LIMIT
     plain = prompt_of(messages=asked.messages)
     assert max_answer_tokens(asked, plain, LIMIT) == LIMIT - len(plain.token_ids)
-    resumed = with_output(shifting, tuple(range(500)), LIMIT)
-    assert len(resumed) < LIMIT
-    assert resumed[-1] == 499
