@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.daemon.answer import Answering
+from app.daemon.answering import Answering
 from app.daemon.anthropic_replies import MessageEncoder
 from app.daemon.anthropic_requests import parse_messages_request
 from app.daemon.encoder import Json

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.daemon.answer import Answering
+from app.daemon.answering import Answering
 from app.daemon.embed_replies import (
     write_embed,
     write_older_embed,

@@ -4,15 +4,12 @@ import logging
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from app.daemon.answer import Answer, Answers
 from app.daemon.histogram import Histogram, Rate
 from app.daemon.tracing import Tracer
 from app.protocol import Delta, Done, Embedded, Failed, Generate, Json, RequestEvent, Started
 from engine.request import RequestStats
-
-if TYPE_CHECKING:
-    from app.daemon.answer import Answer, Answering
 
 log = logging.getLogger("localllm.requests")
 
@@ -53,30 +50,21 @@ class ModelMeasures:
         self.num_tokens["accepted"] += stats.num_accepted_tokens
 
 
-@dataclass
-class Moments:
-    """When what happened to one answer, on the monotonic clock."""
-
-    started_s: float | None = None
-    first_token_s: float | None = None
-    ended_s: float | None = None
-
-
 class Measures:
     """Hears of every answering and of each of its events."""
 
     def __init__(self, tracer: Tracer | None = None, *, log_prompts: bool = False) -> None:
         self.models: defaultdict[str, ModelMeasures] = defaultdict(ModelMeasures)
-        self.answering: dict[int, Answering] = {}
+        self.answering: dict[int, Answers] = {}
         """Those that wait or run, by identity; the oldest first."""
         self.tracer = tracer
         self.log_prompts = log_prompts
 
-    def begin(self, answering: "Answering") -> None:
+    def begin(self, answering: Answers) -> None:
         """A client asks."""
         self.answering[id(answering)] = answering
 
-    def hear(self, answering: "Answering", event: RequestEvent) -> None:
+    def hear(self, answering: Answers, event: RequestEvent) -> None:
         """Something came from a worker."""
         assert event.id is not None
         now_s, model = time.monotonic(), self.models[answering.model]
@@ -98,7 +86,7 @@ class Measures:
         elif isinstance(event, Failed | Embedded):
             moments.ended_s = now_s
 
-    def end(self, answering: "Answering") -> None:
+    def end(self, answering: Answers) -> None:
         """The client has its answers, or an error, or has left."""
         del self.answering[id(answering)]
         for answer in answering.answers.values():
@@ -112,7 +100,7 @@ class Measures:
                 if self.tracer is not None:
                     self.tracer.trace(answering, answer, outcome)
 
-    def _log(self, answering: "Answering", answer: "Answer", outcome: str) -> None:
+    def _log(self, answering: Answers, answer: Answer, outcome: str) -> None:
         fields: Json = {
             "model": answering.model,
             "outcome": outcome,
@@ -134,7 +122,7 @@ class Measures:
         log.info("answer", extra={"fields": fields})
 
 
-def _outcome(answering: "Answering", answer: "Answer") -> str:
+def _outcome(answering: Answers, answer: Answer) -> str:
     """How an answer ended, in one word."""
     if answer.done is not None:
         return answer.done.finish_reason

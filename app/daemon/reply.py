@@ -5,7 +5,7 @@ from collections.abc import Callable
 from starlette.responses import Response
 from starlette.types import Scope, Send
 
-from app.daemon.answer import Answering
+from app.daemon.answering import Answering
 from app.daemon.encoder import Encoder, Json, Times
 from app.daemon.watched_reply import JSONReply, WatchedReply
 from app.protocol import Delta, Done, Progress, RequestEvent, Started

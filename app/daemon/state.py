@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
 
-from app.daemon.answer import Answering, Asked
+from app.daemon.answer import Asked
+from app.daemon.answering import Answering
 from app.daemon.caller import Caller, caller_of
 from app.daemon.catalog import Catalog
 from app.daemon.fields import Json, parse_body

@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.daemon.answer import Answering, Asked
+from app.daemon.answer import Asked
+from app.daemon.answering import Answering
 from app.daemon.encoder import Json
 from app.daemon.fields import Fields
 from app.daemon.openai_fields import DETOKENIZE, TOKENIZE

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.daemon.answer import Answer, Answering
+from app.daemon.answer import Answer, Answers
 from app.daemon.encoder import Json
 from app.daemon.measures import ModelMeasures
 from app.daemon.metrics import group_by_model, kv_use, sum_counts
@@ -69,7 +69,7 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _request(answering: Answering, answer: Answer) -> Json:
+def _request(answering: Answers, answer: Answer) -> Json:
     moments, now_s = answer.moments, time.monotonic()
     body: Json = {
         "id": answer.asked.id,

@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from app.daemon.answer import Answer, Answers
 from app.daemon.request_id import current_request_id
 from localllm import __version__
 from models.errors import Unsupported
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-
-    from app.daemon.answer import Answer, Answering
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables; the SDK reads these and its others for itself."""
@@ -28,7 +27,7 @@ class Tracer:
         self._provider = provider
         self._tracer = provider.get_tracer("localllm", __version__)
 
-    def trace(self, answering: "Answering", answer: "Answer", outcome: str) -> None:
+    def trace(self, answering: Answers, answer: Answer, outcome: str) -> None:
         """The spans of an answer that has ended, now."""
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
@@ -56,9 +55,7 @@ class Tracer:
         self._provider.shutdown()
 
 
-def list_spans(
-    answering: "Answering", answer: "Answer"
-) -> tuple[list[tuple[str, float, float]], float]:
+def list_spans(answering: Answers, answer: Answer) -> tuple[list[tuple[str, float, float]], float]:
     """Name, start and end of what an answer has gone through, and its end; monotonic seconds.
 
     `queue` ends when the engine takes the request up; loading the model is part of it.
@@ -102,7 +99,7 @@ def make_tracer(environ: Mapping[str, str] = os.environ) -> Tracer | None:
     return Tracer(provider)
 
 
-def _attributes(answering: "Answering", answer: "Answer", outcome: str) -> dict[str, Any]:
+def _attributes(answering: Answers, answer: Answer, outcome: str) -> dict[str, Any]:
     """By OpenTelemetry's names for generative models, where it has any; no prompts."""
     found: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
