@@ -6,7 +6,7 @@ from engine.kv_cache import KVCache, layer_windows, probe_layers
 from engine.memory import BLOCK_SIZE
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
-from engine.network.precision import CACHE_DTYPE
+from engine.network.precision import KV_DTYPES
 from engine.network_loading import LoadedNetwork
 from engine.plan import SchedulerLimits
 from engine.tokenizer import Tokenizer
@@ -14,8 +14,8 @@ from models.errors import InvalidInput
 
 
 def cache_token_bytes(draft: LoadedNetwork) -> int:
-    """Bytes of the draft's keys and values for one token."""
-    return sum(shape.token_bytes(CACHE_DTYPE) for shape in probe_layers(draft.network))
+    """Bytes of the draft's keys and values for one token; they always have 16 bits."""
+    return sum(shape.token_bytes(KV_DTYPES["f16"]) for shape in probe_layers(draft.network))
 
 
 def make_draft_model(
@@ -29,7 +29,7 @@ def make_draft_model(
         layer_windows(draft.network),
         num_blocks=num_blocks,
         block_size=BLOCK_SIZE,
-        dtype=CACHE_DTYPE,
+        dtype=KV_DTYPES["f16"],
     )
     trained = int(draft.config.get("max_position_embeddings") or 2048)
     return DraftModel(

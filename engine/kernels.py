@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.memory import BLOCK_SIZE
 from engine.network.fusion import SIBLINGS
-from engine.network.precision import CACHE_DTYPE, activation_dtype
+from engine.network.precision import KV_DTYPES, activation_dtype
 from metal_kernels import backend
 from metal_kernels.backend import BackendDescription
+from metal_kernels.int8_rows import takes_int8
 from models.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check_metal_kernels(
     needs = Needs(
         products=launched_products(matrices),
         dtype=activation_dtype(),
-        pool_dtype=CACHE_DTYPE,
+        pool_dtype=KV_DTYPES["f16"],
         num_heads=int(config["num_attention_heads"]),
         num_kv_heads=num_kv_heads,
         head_size=key_size,
@@ -70,10 +71,16 @@ def check_metal_kernels(
         stacks=frozenset(m.quantization for m in matrices.values() if m.is_stack),
     )
     tuning.load(tuning_file(results_path), self_check.fingerprint())
+    both = [needs]
+    if takes_int8(key_size, value_size):  # where memory is short, that is found out too late
+        nothing: frozenset[str] = frozenset()
+        both.append(
+            needs._replace(products=frozenset(), stacks=nothing, pool_dtype=KV_DTYPES["q8_0"])
+        )
     try:
-        if not self_check.is_checked(needs, results_path):
+        if not all(self_check.is_checked(each, results_path) for each in both):
             log.info("Metal kernels are compiled and checked, once on this machine")
-        results = self_check.ensure_checked(needs, results_path)
+        results = [r for each in both for r in self_check.ensure_checked(each, results_path)]
     except ValueError as error:
         raise InvalidInput(str(error), hint=f"correct or unset {tuning.VARIABLE}") from None
     for result in results:

@@ -12,8 +12,9 @@ import mlx.nn as nn
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.batch import Batch, slot_mapping
+from engine.batch import Batch
 from engine.network.rotation import Turned, recall
+from metal_kernels.int8_rows import pool_row_size, takes_int8
 from metal_kernels.kv_cache import kv_write, make_pool, rope_kv_write, writes_with_rope
 from metal_kernels.paged_attention import paged_attention
 from models.errors import Unsupported
@@ -28,16 +29,21 @@ class LayerShape:
     value_size: int
 
     def token_bytes(self, dtype: mx.Dtype) -> int:
-        """Bytes of one token's key and value."""
-        return int(self.num_kv_heads * (self.key_size + self.value_size) * dtype.size)
+        """Bytes of one token's key and value in a pool of this type."""
+        row_size = pool_row_size(self.key_size, self.value_size, dtype)
+        return self.num_kv_heads * row_size * dtype.size
+
+    @property
+    def takes_int8(self) -> bool:
+        """Whether the pool may be of scaled bytes."""
+        return takes_int8(self.key_size, self.value_size)
 
 
 class LayerCache:
     """One layer's keys and values of all sequences, in the shape mlx-lm's attention expects."""
 
-    def __init__(self, pool: mx.array, window: int | None, key_size: int) -> None:
+    def __init__(self, pool: mx.array, window: int | None) -> None:
         self.pool = pool
-        self.key_size = key_size
         self.window = window
         self.batch: Batch | None = None
         self._unwritten: tuple[Turned, mx.array, mx.array] | None = None
@@ -119,7 +125,7 @@ class ProbeCache(LayerCache):
     """Stands in for a layer's cache once, to learn its shape; nothing is computed."""
 
     def __init__(self) -> None:
-        super().__init__(mx.zeros((0,)), None, key_size=0)
+        super().__init__(mx.zeros((0,)), None)
         self.shape: LayerShape | None = None
         self.calls: list[str] = []
         self.masked_windows: set[int] = set()
@@ -229,12 +235,12 @@ class KVCache:
         dtype: mx.Dtype,
     ) -> None:
         self.block_size = block_size
+        self.dtype = dtype
         self.num_bytes = num_blocks * block_size * sum(s.token_bytes(dtype) for s in shapes)
         self.layers = [
             LayerCache(
                 make_pool(num_blocks, s.num_kv_heads, block_size, s.key_size, s.value_size, dtype),
                 window,
-                s.key_size,
             )
             for s, window in zip(shapes, windows, strict=True)
         ]
@@ -245,14 +251,14 @@ class KVCache:
             layer.batch = batch
 
     def copy_blocks(self, copies: tuple[tuple[int, int], ...]) -> None:
-        """Copy whole blocks, in order: a later copy may read what an earlier one wrote."""
+        """Copy whole blocks, in order: a later copy may read what an earlier one wrote.
+
+        In place, as bytes; no step may be under way.
+        """
+        pools = [_host_view(layer.pool) for layer in self.layers] if copies else []
         for source, target in copies:
-            slots = mx.array(slot_mapping([target], 0, self.block_size, self.block_size), mx.int32)
-            for layer in self.layers:
-                rows = layer.pool[source].swapaxes(0, 1)
-                keys, values = mx.split(rows, [layer.key_size], axis=-1)
-                layer.pool = kv_write(layer.pool, slots, keys, values)
-            mx.eval(self.pools)  # a plain read that follows is not ordered behind Metal's write
+            for pool in pools:
+                pool[target] = pool[source]
 
     def read_block(self, block_id: int) -> bytes:
         """A block of all layers, as the disk keeps it."""

@@ -18,7 +18,7 @@ from engine.memory import BLOCK_SIZE, num_blocks
 from engine.model_runner import ModelRunner
 from engine.network.long_rope import fit_rope_to_context
 from engine.network.lora import adapter_digest
-from engine.network.precision import CACHE_DTYPE
+from engine.network.precision import KV_DTYPES
 from engine.network_loading import LoadedNetwork, load_network
 from engine.plan import SchedulerLimits
 from engine.request import Grammar
@@ -30,6 +30,7 @@ from engine.tokenizer import Tokenizer
 from metal_kernels import backend
 from models.errors import InvalidInput
 from models.files import ModelFiles
+from models.memory_plan import KvType
 
 log = logging.getLogger("localllm.engine")
 
@@ -40,6 +41,8 @@ class EngineOptions:
 
     max_context_tokens: int | None = None
     kv_cache_bytes: int | None = None
+    kv_type: KvType | None = None
+    """None: 8 bits where memory is too short for 16."""
     max_step_tokens: int = 512
     max_running: int = 64
     max_draft_tokens: int = 16
@@ -71,6 +74,7 @@ class ModelInfo:
     num_parameters: int
     weight_bytes: int
     embedding_length: int
+    kv_type: KvType
     replaced_kernels: tuple[str, ...] = ()
     """Metal kernels that failed their check on this machine, and how."""
 
@@ -118,9 +122,12 @@ def load_model(
         context_tokens=context,
         is_context_asked=options.max_context_tokens is not None,
         kv_cache_bytes=options.kv_cache_bytes,
+        kv_type=options.kv_type,
     )
     for given_up in plan.given_up:
         log.warning("%s has little memory here; it makes do with %s", files.name, given_up)
+    if plan.kv_type != (options.kv_type or plan.kv_type):
+        log.warning("%s keeps no keys and values that fit %s", files.name, options.kv_type)
     pool = BlockPool(num_blocks(plan), BLOCK_SIZE)
     limits = SchedulerLimits(
         max_step_tokens=min(options.max_step_tokens, plan.step_tokens),
@@ -137,9 +144,10 @@ def load_model(
         num_parameters=loaded.weights.num_parameters,
         weight_bytes=weight_bytes,
         embedding_length=int(loaded.config.get("hidden_size") or 0),
+        kv_type=plan.kv_type,
         replaced_kernels=tuple(replaced_kernels()),
     )
-    disk_cache = _open_disk_cache(files, options) if runner.is_paged else None
+    disk_cache = _open_disk_cache(files, options, plan.kv_type) if runner.is_paged else None
     if draft is not None and not runner.is_paged:
         raise InvalidInput(f"{files.name} takes no draft model: its state cannot be cut back")
     drafter = None if draft is None else make_draft_model(draft, loaded, pool.num_blocks, limits)
@@ -167,12 +175,14 @@ def _load_draft(
     return draft
 
 
-def _open_disk_cache(files: ModelFiles, options: EngineOptions) -> DiskCache | None:
+def _open_disk_cache(
+    files: ModelFiles, options: EngineOptions, kv_type: KvType
+) -> DiskCache | None:
     """The second tier, for exactly these weights, this adapter and this layout of a block."""
     if options.prefix_directory is None or not options.prefix_bytes:
         return None
     adapter = adapter_digest(options.adapter) if options.adapter else ""
-    layout = f"{backend.backend()} {CACHE_DTYPE} {BLOCK_SIZE}"
+    layout = f"{backend.backend()} {KV_DTYPES[kv_type]} {BLOCK_SIZE}"
     fingerprint = f"{files.digest} {adapter} {layout}"
     try:
         return DiskCache(options.prefix_directory, fingerprint, options.prefix_bytes)

@@ -14,6 +14,11 @@ def pool_row_size(key_size: int, value_size: int, dtype: mx.Dtype) -> int:
     return int8_row_bytes(key_size, value_size) if dtype == INT8 else key_size + value_size
 
 
+def takes_int8(key_size: int, value_size: int) -> bool:
+    """Whether rows of these sizes can be kept as scaled bytes."""
+    return key_size % 16 == 0 and value_size % 16 == 0
+
+
 def pack_rows(k: mx.array, v: mx.array) -> mx.array:
     """Keys [..., D] and values [..., DV] as rows uint8 [..., row_bytes]."""
     values = mx.concatenate([k, v], axis=-1).astype(mx.float32)

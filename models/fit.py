@@ -1,9 +1,9 @@
 """Whether a model's weights fit into this machine's memory, with room for a conversation."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 Fit = Literal["fits", "tight", "too large"]
 
@@ -78,15 +78,36 @@ def cache_token_bytes(metadata: Mapping[str, Any]) -> int:
     Layers that attend to a window only, or do not attend at all, count as if they attended to
     everything: it is an upper bound.
     """
+    return _num_heads_kept(metadata) * sum(_head_sizes(metadata)) * 2
+
+
+def small_token_bytes(metadata: Mapping[str, Any]) -> int:
+    """The same in 8 bits, with a 16-bit scale for each 32 (or 16); 0 where sizes do not allow it.
+
+    The layout is `metal_kernels.int8_rows`'.
+    """
+    sizes = _head_sizes(metadata)
+    group = next((g for g in (32, 16) if not any(size % g for size in sizes)), 0)
+    return _num_heads_kept(metadata) * (sum(sizes) + sum(sizes) // group * 2) if group else 0
+
+
+def _num_heads_kept(metadata: Mapping[str, Any]) -> int:
+    """Heads of keys in all layers."""
     prefix = metadata.get("general.architecture", "")
-    layers = _whole(metadata.get(f"{prefix}.block_count"))
-    heads = _whole(metadata.get(f"{prefix}.attention.head_count"))
+    heads = metadata.get(f"{prefix}.attention.head_count")
     kv_heads = metadata.get(f"{prefix}.attention.head_count_kv", heads)
+    if _is_array(kv_heads):
+        return sum(map(int, cast(Iterable[int], kv_heads)))
+    return _whole(kv_heads) * _whole(metadata.get(f"{prefix}.block_count"))
+
+
+def _head_sizes(metadata: Mapping[str, Any]) -> tuple[int, int]:
+    """Sizes of a key and a value."""
+    prefix = metadata.get("general.architecture", "")
+    heads = _whole(metadata.get(f"{prefix}.attention.head_count"))
     width = _whole(metadata.get(f"{prefix}.embedding_length"))
     key_size = _whole(metadata.get(f"{prefix}.attention.key_length")) or width // max(heads, 1)
-    value_size = _whole(metadata.get(f"{prefix}.attention.value_length")) or key_size
-    total = sum(map(int, kv_heads)) if _is_array(kv_heads) else _whole(kv_heads) * layers
-    return total * (key_size + value_size) * 2
+    return key_size, _whole(metadata.get(f"{prefix}.attention.value_length")) or key_size
 
 
 def _is_array(value: object) -> bool:

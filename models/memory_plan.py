@@ -6,10 +6,13 @@ and wiring more has taken whole machines down.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
-from models.errors import Busy
-from models.fit import COMFORTABLE_SHARE, cache_token_bytes
+from models.errors import Busy, InvalidInput
+from models.fit import COMFORTABLE_SHARE, cache_token_bytes, small_token_bytes
+
+KvType = Literal["f16", "q8_0"]
+"""How keys and values are kept: 16 bits each, or 8 with a scale for each 32 of them."""
 
 PROCESS_BYTES = 128 << 20
 """For the program itself."""
@@ -27,6 +30,23 @@ LOGIT_ROWS = 64
 """Rows of a step whose logits may all be wanted."""
 
 
+def parse_kv_type(text: str) -> KvType | None:
+    """A type by its name; None for `auto`: 8 bits where memory is too short for 16.
+
+    >>> parse_kv_type("Q8_0")
+    'q8_0'
+    """
+    name = text.strip().lower()
+    if name == "auto":
+        return None
+    if name not in get_args(KvType):
+        raise InvalidInput(
+            f"{text!r} is no type of keys and values",
+            hint="write f16, q8_0, or auto: q8_0 only where memory is too short for f16",
+        )
+    return cast(KvType, name)
+
+
 @dataclass(frozen=True)
 class MemoryNeeds:
     """What a model takes, in bytes.
@@ -39,6 +59,7 @@ class MemoryNeeds:
     context_tokens       of one conversation
     is_context_asked     whether somebody asked for that length, so that less will not do
     num_parallel         conversations of that length at once; more than one is a wish
+    kv_type              what was asked for; None: 8 bits where nothing else helps
     """
 
     weight_bytes: int
@@ -49,6 +70,18 @@ class MemoryNeeds:
     logit_bytes: int = 0
     is_context_asked: bool = False
     num_parallel: int = NUM_PARALLEL
+    kv_type: KvType | None = None
+
+    @property
+    def kv_types(self) -> tuple[KvType, ...]:
+        """What keys and values may be kept as, the best first."""
+        if not self.small_token_bytes:
+            return ("f16",)
+        return ("f16", "q8_0") if self.kv_type is None else (self.kv_type,)
+
+    def bytes_per_token(self, kv_type: KvType) -> int:
+        """Keys and values of one token."""
+        return self.token_bytes if kv_type == "f16" else self.small_token_bytes
 
 
 @dataclass(frozen=True)
@@ -63,7 +96,7 @@ class MemoryPlan:
     context_tokens: int
     cache_tokens: int
     """In all conversations together."""
-    is_cache_small: bool = False
+    kv_type: KvType = "f16"
     given_up: tuple[str, ...] = ()
 
     @property
@@ -73,7 +106,7 @@ class MemoryPlan:
 
     def with_cache(self, cache_bytes: int, needs: MemoryNeeds) -> "MemoryPlan":
         """With a cache of a size that somebody else decided."""
-        token_bytes = needs.small_token_bytes if self.is_cache_small else needs.token_bytes
+        token_bytes = needs.bytes_per_token(self.kv_type)
         wanted = needs.context_tokens * needs.num_parallel
         cache_tokens = min(wanted, cache_bytes // token_bytes) if token_bytes else wanted
         return replace(
@@ -93,24 +126,23 @@ def plan_memory(needs: MemoryNeeds, memory_bytes: int) -> MemoryPlan:
         Busy: nothing helps; the message has the numbers.
     """
     budget = int(memory_bytes * COMFORTABLE_SHARE)
-    given_up: tuple[str, ...] = ()
-    for is_small in (False, True) if needs.small_token_bytes else (False,):
-        token_bytes = needs.small_token_bytes if is_small else needs.token_bytes
+    for kv_type in needs.kv_types:
+        small = ("8 bits for keys and values",) if kv_type != needs.kv_types[0] else ()
         for step_tokens in STEP_TOKENS:
-            plan = _plan(needs, budget, step_tokens, token_bytes)
+            plan = _plan(needs, budget, step_tokens, kv_type)
             smaller = (f"steps of {step_tokens} tokens",) if step_tokens < STEP_TOKENS[0] else ()
-            small = ("8 bits for keys and values",) if is_small else ()
             if plan.context_tokens == needs.context_tokens:
-                return replace(plan, is_cache_small=is_small, given_up=(*smaller, *small))
+                return replace(plan, given_up=(*smaller, *small))
         least = min(MIN_CONTEXT_TOKENS, needs.context_tokens)
         if plan.context_tokens >= least and not needs.is_context_asked:
-            given_up = (*smaller, f"a context of {plan.context_tokens:,} tokens", *small)
-            return replace(plan, is_cache_small=is_small, given_up=given_up)
+            shorter = f"a context of {plan.context_tokens:,} tokens"
+            return replace(plan, given_up=(*smaller, shorter, *small))
     raise _refusal(needs, plan, memory_bytes)
 
 
-def _plan(needs: MemoryNeeds, budget: int, step_tokens: int, token_bytes: int) -> MemoryPlan:
+def _plan(needs: MemoryNeeds, budget: int, step_tokens: int, kv_type: KvType) -> MemoryPlan:
     """With steps of so many tokens, and as much cache as fits beside them."""
+    token_bytes = needs.bytes_per_token(kv_type)
     step_bytes = step_tokens * needs.row_bytes + needs.logit_bytes
     room = max(budget - needs.weight_bytes - step_bytes - PROCESS_BYTES, 0)
     wanted = needs.context_tokens * needs.num_parallel
@@ -123,6 +155,7 @@ def _plan(needs: MemoryNeeds, budget: int, step_tokens: int, token_bytes: int) -
         step_tokens,
         min(cache_tokens, needs.context_tokens),
         cache_tokens,
+        kv_type,
     )
 
 
@@ -130,7 +163,7 @@ def _refusal(needs: MemoryNeeds, plan: MemoryPlan, memory_bytes: int) -> Busy:
     context = needs.context_tokens
     if not needs.is_context_asked:
         context = min(MIN_CONTEXT_TOKENS, context)
-    token_bytes = needs.small_token_bytes or needs.token_bytes
+    token_bytes = needs.bytes_per_token(plan.kv_type)
     wanted = needs.weight_bytes + plan.step_bytes + PROCESS_BYTES + context * token_bytes
     return Busy(
         f"not enough memory: {_gb(needs.weight_bytes)} of weights, "
@@ -157,6 +190,7 @@ def make_needs(
     context_tokens: int | None = None,
     num_parallel: int = NUM_PARALLEL,
     value_bytes: int = 2,
+    kv_type: KvType | None = None,
 ) -> MemoryNeeds:
     """The needs of a model with GGUF's keys as metadata; None: the context it was trained with.
 
@@ -175,18 +209,14 @@ def make_needs(
     return MemoryNeeds(
         weight_bytes=weight_bytes,
         token_bytes=token_bytes,
-        small_token_bytes=_small(token_bytes),
+        small_token_bytes=small_token_bytes(metadata),
         row_bytes=row_bytes(width, number("feed_forward_length", 4 * width), value_bytes),
         logit_bytes=LOGIT_ROWS * vocab_size * 4,
         context_tokens=context_tokens or number("context_length", 4096),
         is_context_asked=context_tokens is not None,
         num_parallel=num_parallel,
+        kv_type=kv_type,
     )
-
-
-def _small(token_bytes: int) -> int:
-    """Eight bits a value and a 16-bit scale for each vector of 64 or more."""
-    return token_bytes // 2 + token_bytes // 64
 
 
 def expected_tokens_s(

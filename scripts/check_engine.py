@@ -1,11 +1,12 @@
 """Whether a text depends on how the engine came to it: it must not, to the last token.
 
 Every prompt is answered alone by the paged engine, and again in each of the other ways: with dense
-attention over plain arrays, in a batch, with its prompt in chunks, from a warm cache, with drafts
-(by lookup, and by the model itself as its own draft) and with too little memory for all. Half of
-the texts are sampled. Blocks are counted after every step.
+attention over plain arrays (but for 8 bits, where sums in another order change stored bytes), in a
+batch, with its prompt in chunks, from a warm cache, with drafts (by lookup, and by the model itself
+as its own draft) and with too little memory for all. Half of the texts are sampled. Blocks are
+counted after every step.
 
-    python scripts/check_engine.py [--model FILE.gguf] [--prompts 100]
+    python scripts/check_engine.py [--model FILE.gguf] [--prompts 100] [--kv-type q8_0]
 """
 
 import argparse
@@ -21,7 +22,7 @@ import numpy as np
 
 from engine.batch import Batch
 from engine.kv_cache import LayerCache, layer_windows, probe_layers
-from engine.network.precision import CACHE_DTYPE
+from engine.network.precision import KV_DTYPES
 from engine.request import Request
 from engine.sampler import sample
 from engine.step_cost import StepCost
@@ -47,14 +48,14 @@ class DenseCache(LayerCache):
     """One sequence's keys and values as plain arrays, attended to by MLX."""
 
     def __init__(self, window: int | None) -> None:
-        super().__init__(mx.zeros((0,)), window, key_size=0)
+        super().__init__(mx.zeros((0,)), window)
         self._keys: mx.array | None = None
         self._values: mx.array | None = None
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Append [T, K, 1, D], rounded as the paged cache rounds."""
-        new_keys = keys[:, :, 0].swapaxes(0, 1)[None].astype(CACHE_DTYPE)
-        new_values = values[:, :, 0].swapaxes(0, 1)[None].astype(CACHE_DTYPE)
+        new_keys = keys[:, :, 0].swapaxes(0, 1)[None].astype(KV_DTYPES["f16"])
+        new_values = values[:, :, 0].swapaxes(0, 1)[None].astype(KV_DTYPES["f16"])
         if self._keys is not None and self._values is not None:
             new_keys = mx.concatenate([self._keys, new_keys], axis=2)
             new_values = mx.concatenate([self._values, new_values], axis=2)
@@ -171,8 +172,9 @@ def ways(setup: Setup, requests: list[Request], expected: Texts) -> dict[str, Ca
         engine = setup.make_engine(128, max_draft_tokens=0, **limits)
         return run_all(engine, requests, check=True)
 
+    dense = {"dense": lambda: list(map(partial(answer_densely, setup), requests, expected))}
     return {
-        "dense": lambda: list(map(partial(answer_densely, setup), requests, expected)),
+        **(dense if setup.kv_type == "f16" else {}),
         "batched": lambda: batched(max_running=16),
         "chunked": lambda: batched(max_running=4, max_step_tokens=17),
         "cached": warm,
@@ -188,8 +190,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a GGUF file; default: pocket")
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=12)
+    parser.add_argument("--kv-type", choices=KV_DTYPES, default="f16")
     options = parser.parse_args()
-    setup = load_setup(options.model)
+    setup = load_setup(options.model, options.kv_type)
     requests = make_requests(setup.num_logits, options.prompts, options.tokens, seed=1)
     begun_s = time.monotonic()
     expected = answer_alone(setup, requests)

@@ -14,13 +14,14 @@ from engine.kv_cache import KVCache, layer_windows, probe_layers
 from engine.memory import BLOCK_SIZE
 from engine.model_runner import ModelRunner
 from engine.network.fusion import fuse
-from engine.network.precision import CACHE_DTYPE
+from engine.network.precision import KV_DTYPES
 from engine.network_loading import load_network
 from engine.plan import SchedulerLimits
 from engine.request import Grammar, Request, SamplingParams, StepOutput
 from engine.speculation import Drafter
 from engine.verification import Matcher
 from models.bundled import BUNDLED_PATH
+from models.memory_plan import KvType
 from models.resolve import resolve_path
 
 Prompt = tuple[int, ...]
@@ -32,13 +33,13 @@ class Setup:
 
     network: nn.Module
     num_logits: int
+    kv_type: KvType = "f16"
 
     def make_runner(self, num_blocks: int) -> ModelRunner:
         """The network with memory for so many blocks."""
         shapes, windows = probe_layers(self.network), layer_windows(self.network)
-        cache = KVCache(
-            shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=CACHE_DTYPE
-        )
+        dtype = KV_DTYPES[self.kv_type]
+        cache = KVCache(shapes, windows, num_blocks=num_blocks, block_size=BLOCK_SIZE, dtype=dtype)
         return ModelRunner(self.network, cache)
 
     def make_engine(
@@ -73,13 +74,13 @@ class Setup:
         )
 
 
-def load_setup(path: Path | None) -> Setup:
+def load_setup(path: Path | None, kv_type: KvType = "f16") -> Setup:
     """The model at `path`; None: pocket."""
     loaded = load_network(resolve_path(path or BUNDLED_PATH))
     fuse(loaded.network)
     loaded.network.eval()
     vocab_size = int(loaded.config.get("vocab_size") or loaded.tokenizer.vocab_size)
-    return Setup(loaded.network, vocab_size)
+    return Setup(loaded.network, vocab_size, kv_type)
 
 
 def random_prompt(rng: random.Random, num_logits: int, num_tokens: int) -> Prompt:

@@ -104,7 +104,7 @@ def _expected_tokens_s(
     bandwidth = machine.bandwidth_bytes_s if machine else _measure_bandwidth()
     if bandwidth is None:
         return None
-    token_bytes = needs.small_token_bytes if plan.is_cache_small else needs.token_bytes
+    token_bytes = needs.bytes_per_token(plan.kv_type)
     context_tokens = parallel * plan.context_tokens // 2
     one = expected_tokens_s(needs.weight_bytes, token_bytes, context_tokens, bandwidth)
     return parallel * one

@@ -3,9 +3,11 @@
 import mlx.core as mx
 
 from metal_kernels.backend import backend
+from metal_kernels.metal.kv_rows import INT8
+from models.memory_plan import KvType
 
-CACHE_DTYPE = mx.float16
-"""Keys and values; llama.cpp's default too."""
+KV_DTYPES: dict[KvType, mx.Dtype] = {"f16": mx.float16, "q8_0": INT8}
+"""Elements of the pools of keys and values; 16 bits are llama.cpp's default too."""
 
 
 def activation_dtype() -> mx.Dtype:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.errors import Busy
+from metal_kernels.metal.kv_rows import int8_row_bytes
+from models.errors import Busy, InvalidInput
 from models.memory_plan import (
     PROCESS_BYTES,
     STEP_TOKENS,
@@ -12,6 +13,7 @@ from models.memory_plan import (
     MemoryPlan,
     expected_tokens_s,
     make_needs,
+    parse_kv_type,
     plan_memory,
 )
 
@@ -51,14 +53,35 @@ def test_first_steps_become_smaller(step_tokens: int) -> None:
 def test_then_the_context_unless_it_was_asked_for() -> None:
     budget = needed(64, context_tokens=4096)
     found = plan(budget, is_context_asked=False)
-    assert (found.step_tokens, found.context_tokens, found.is_cache_small) == (64, 4096, False)
+    assert (found.step_tokens, found.context_tokens, found.kv_type) == (64, 4096, "f16")
     assert found.given_up == ("steps of 64 tokens", "a context of 4,096 tokens")
 
 
 def test_then_keys_and_values_have_eight_bits() -> None:
     found = plan(needed(512, token_bytes=1 << 16))
-    assert (found.is_cache_small, found.step_tokens, found.context_tokens) == (True, 512, 8192)
+    assert (found.kv_type, found.step_tokens, found.context_tokens) == ("q8_0", 512, 8192)
     assert found.given_up == ("8 bits for keys and values",)
+
+
+def test_an_asked_type_is_kept_to() -> None:
+    budget = needed(512, token_bytes=1 << 16)
+    with pytest.raises(Busy, match=r"1\.07 GB for a context of 8,192"):
+        plan(budget, kv_type="f16")
+    found = plan(100 * GB, kv_type="q8_0")
+    assert (found.kv_type, found.given_up) == ("q8_0", ())
+    assert found.cache_bytes == 4 * 8192 << 16
+    assert plan(100 * GB, kv_type="q8_0", small_token_bytes=0).kv_type == "f16"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("F16", "f16"), ("q8_0", "q8_0"), ("auto", None)])
+def test_types_have_ollamas_names(text: str, expected: str | None) -> None:
+    assert parse_kv_type(text) == expected
+
+
+def test_an_unknown_type_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(InvalidInput, match="'q4_0'") as caught:
+        parse_kv_type("q4_0")
+    assert "q8_0" in caught.value.hint
 
 
 def test_then_it_is_refused_with_the_numbers() -> None:
@@ -87,6 +110,9 @@ def test_the_needs_follow_from_the_header() -> None:
     }  # fmt: skip
     needs = make_needs(GB, header, value_bytes=4)
     assert needs.token_bytes == 16 * 8 * 128 * 2
+    assert needs.small_token_bytes == 16 * 8 * int8_row_bytes(64, 64)
+    odd = header | {"llama.attention.key_length": 72, "llama.attention.value_length": 72}
+    assert make_needs(GB, odd).small_token_bytes == 0
     assert 321_434 < needs.row_bytes < 1.15 * 321_434, "as measured"
     assert (needs.context_tokens, needs.is_context_asked) == (4096, False)
     assert make_needs(GB, header, context_tokens=100).is_context_asked
