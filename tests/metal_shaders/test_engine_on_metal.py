@@ -23,6 +23,7 @@ from engine.network.zoo import build_network
 from engine.plan import SchedulerLimits
 from engine.request import Request, SamplingParams
 from metal_kernels import quantized, reference
+from metal_kernels.metal.kv_rows import INT8
 from models.files import ModelFiles
 from tests.metal_shaders.tracing import graph, trace
 
@@ -62,11 +63,10 @@ def make_network(quantization: str) -> nn.Module:
     return network
 
 
-def make_engine(network: nn.Module) -> Engine:
+def make_engine(network: nn.Module, dtype: mx.Dtype = mx.float16) -> Engine:
     cache = KVCache(
-        probe_layers(network), layer_windows(network), num_blocks=40, block_size=16,
-        dtype=mx.float16,
-    )  # fmt: skip
+        probe_layers(network), layer_windows(network), num_blocks=40, block_size=16, dtype=dtype
+    )
     limits = SchedulerLimits(max_context_tokens=200, max_step_tokens=32)
     return Engine(
         ModelRunner(network, cache), BlockPool(40, 16), limits, eos_token_ids=frozenset(),
@@ -102,10 +102,33 @@ def test_batches_with_drafts_and_chunks_give_the_same_tokens(request):
     }
 
 
-def make_step(network: nn.Module) -> tuple[Callable[..., mx.array], list[mx.array]]:
+@pytest.mark.usefixtures("other_backend")
+def test_scaled_bytes_are_kept_and_give_the_same_tokens(request):
+    expected = generate(make_engine(make_network("F32"), INT8), PROMPTS, 12)
+    simulator = request.getfixturevalue("on_metal")
+    assert generate(make_engine(make_network("Q8_0"), INT8), PROMPTS, 12) == expected
+    names = {launch.kernel for launch in simulator.launches}
+    assert names >= {"kv_write_int8", "paged_attention_int8", "gather_kv_int8"}
+    assert not names & {"rope_kv_write", "kv_write", "paged_attention", "gather_kv"}
+
+
+@pytest.mark.usefixtures("metal_backend")
+def test_a_decode_step_over_scaled_bytes_is_traced_and_copies_no_pool():
+    step, arrays = make_step(make_network("Q8_0"), INT8)
+    names = Counter(source.name for source in trace(step, *arrays))
+    assert names["kv_write_int8"] == names["paged_attention_int8"] == 2
+    shape = arrays[1].shape
+    steps = graph(step, *arrays)
+    makers = Counter(op.name for op in steps if any(edge.shape == shape for edge in op.outputs))
+    assert makers == {"Depends": 2}
+
+
+def make_step(
+    network: nn.Module, dtype: mx.Dtype = mx.float16
+) -> tuple[Callable[..., mx.array], list[mx.array]]:
     """A decode step of two sequences as a function of its ids and the pools, and those arrays."""
     shapes = [LayerShape(num_kv_heads=2, key_size=16, value_size=16)] * 2
-    cache = KVCache(shapes, [None, None], num_blocks=8, block_size=16, dtype=mx.float16)
+    cache = KVCache(shapes, [None, None], num_blocks=8, block_size=16, dtype=dtype)
     batch = Batch(
         ids=mx.array([5, 6], mx.int32),
         positions=mx.array([20, 3], mx.int32),
@@ -183,9 +206,10 @@ def test_a_decode_step_leaves_pools_where_they_are(request):
 
 
 @pytest.mark.usefixtures("other_backend")
-def test_pocket_says_the_same(request):
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_pocket_says_the_same(request, kv_type):
     files = ModelFiles("pocket", "gguf", (POCKET,), None, digest="0" * 64)
-    options = EngineOptions(max_context_tokens=256, kv_cache_bytes=1 << 23)
+    options = EngineOptions(max_context_tokens=256, kv_cache_bytes=1 << 23, kv_type=kv_type)
 
     def answer() -> list[int]:
         model = load_model(files, options)
