@@ -13,14 +13,20 @@ killed process leaves behind counts for nothing.
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.clone import clone_file
-from models.disk import disk_errors, link_or_copy, locked, sync_directory, write_whole
+from models.disk import (
+    disk_errors,
+    link_or_copy,
+    locked,
+    random_name,
+    sync_directory,
+    write_whole,
+)
 from models.errors import InvalidInput
 from models.manifest import is_digest
 from models.partial import progress_path
@@ -163,7 +169,7 @@ class BlobStore:
     @contextmanager
     def _aside(self) -> Iterator[Path]:
         """A name for content on its way in; locked, so that what a dead process left is known."""
-        aside = self.partial_dir / f"upload-{secrets.token_hex(8)}"
+        aside = self.partial_dir / f"upload-{random_name()}"
         lock = aside.with_name(f"{aside.name}.lock")
         with locked(lock):
             try:
@@ -235,7 +241,7 @@ class BlobStore:
         `guard` is the lock under which removals happen: once this has it, a content is either
         gone already or safe.
         """
-        pin = self._pin_dir / secrets.token_hex(8)
+        pin = self._pin_dir / random_name()
 
         def add(digest: str) -> None:
             with disk_errors(pin), locked(guard), pin.open("a", encoding="ascii") as file:

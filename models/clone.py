@@ -3,7 +3,6 @@
 Sources: ioctl_ficlone(2) on Linux (btrfs, XFS); clonefile(2) on macOS (APFS).
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -45,6 +44,8 @@ def _clone_on_linux(source: Path, target: Path) -> None:
 
 
 def _clone_on_macos(source: Path, target: Path) -> None:
+    import ctypes
+
     system = ctypes.CDLL(None, use_errno=True)
     if system.clonefile(os.fsencode(source), os.fsencode(target), 0) != 0:
         number = ctypes.get_errno()

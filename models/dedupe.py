@@ -5,7 +5,6 @@ where the disk has no clones. Nothing is touched that has changed since its cont
 """
 
 import os
-import secrets
 import shutil
 import stat
 from collections import defaultdict
@@ -16,7 +15,7 @@ from typing import Literal
 
 from models.blobs import hash_file
 from models.clone import clone_file
-from models.disk import Fingerprint
+from models.disk import Fingerprint, random_name
 from models.errors import StorageError
 from models.places import Places
 from models.store import Library
@@ -128,7 +127,7 @@ def _hash_unchanged(file: ReadFile) -> str | None:
 
 
 def _merge_one(kept: ReadFile, copy: ReadFile) -> Merge:
-    aside = copy.path.with_name(f".{secrets.token_hex(8)}.localllm")
+    aside = copy.path.with_name(f".{random_name()}.localllm")
     try:
         status = copy.path.lstat()
         if kept.path.stat().st_uid != status.st_uid:

@@ -3,8 +3,6 @@
 import errno
 import fcntl
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +67,8 @@ def check_space(folder: Path, needed_bytes: int, hint: str) -> None:
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
+    import shutil  # takes longer to import than `list` to read a thousand names
+
     free_bytes = shutil.disk_usage(existing).free
     if needed_bytes and needed_bytes + SPARE_BYTES > free_bytes:
         raise StorageError(
@@ -89,7 +89,7 @@ def write_whole(path: Path, text: str) -> None:
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     """The same for content that arrives in pieces."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}")
+    aside = path.with_name(f".{path.name[:150]}.{random_name()}")
     try:
         with aside.open("xb") as file:
             for piece in pieces:
@@ -157,7 +157,9 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in NO_HARD_LINK:
             raise
-        shutil.copyfile(source, target)
+        from shutil import copyfile
+
+        copyfile(source, target)
 
 
 def link_directory(target: Path, links: Mapping[str, Path]) -> None:
@@ -165,15 +167,27 @@ def link_directory(target: Path, links: Mapping[str, Path]) -> None:
 
     A directory of that name is replaced; when another process makes it first, that one stays.
     """
-    aside = target.with_name(f".{secrets.token_hex(8)}")
+    aside = target.with_name(f".{random_name()}")
     for name, source in links.items():
         link = aside / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(source.absolute())
-    shutil.rmtree(target, ignore_errors=True)
+    remove_tree(target)
     try:
         aside.rename(target)
     except OSError:
-        shutil.rmtree(aside)
+        remove_tree(aside)
         if not target.is_dir():
             raise
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory and what is in it, as far as that goes."""
+    from shutil import rmtree
+
+    rmtree(path, ignore_errors=True)
+
+
+def random_name() -> str:
+    """Sixteen characters that no other process comes upon."""
+    return os.urandom(8).hex()

@@ -1,13 +1,12 @@
 """Writes a model of the library as plain files, for other programs."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from models.clone import clone_file
-from models.disk import check_space, disk_errors
+from models.disk import check_space, disk_errors, random_name
 from models.errors import InvalidInput
 from models.manifest import Layer, Manifest, Role
 from models.modelfile import Modelfile, format_modelfile
@@ -68,7 +67,7 @@ def _write(source: Path, target: Path, link: bool) -> None:
     if link:
         os.link(source.resolve(), target)
         return
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    aside = target.with_name(f".{target.name}.{random_name()}")
     try:
         if not clone_file(source, aside):
             shutil.copyfile(source, aside)

@@ -102,7 +102,10 @@ class Manifest:
         return [layer for layer in self.layers if layer.role in roles]
 
 
-def parse_manifest(text: str, where: str) -> Manifest:
+_DETAIL_NAMES = frozenset(entry.name for entry in fields(Details))
+
+
+def parse_manifest(text: str | bytes, where: str) -> Manifest:
     """The manifest that `text` holds; `where` is how errors call it.
 
     Raises:
@@ -135,8 +138,7 @@ def _from_json(stored: dict[str, Any]) -> Manifest:
     if stored["format"] not in get_args(Kind):
         raise ValueError(f"format {stored['format']!r}")
     source = stored["source"]
-    known = {entry.name for entry in fields(Details)}
-    details = {key: value for key, value in stored["details"].items() if key in known}
+    details = {key: value for key, value in stored["details"].items() if key in _DETAIL_NAMES}
     details["capabilities"] = tuple(details.get("capabilities", ()))
     return Manifest(
         name=str(stored["name"]),

@@ -82,7 +82,7 @@ def read_manifest(path: Path) -> Manifest:
         InvalidModelFile: it is damaged.
         FileNotFoundError: it has just been removed.
     """
-    return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    return parse_manifest(path.read_bytes(), str(path))
 
 
 def read_if_whole(path: Path) -> Manifest | None:

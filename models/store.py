@@ -10,7 +10,6 @@ Readers take no lock: a manifest is replaced as a whole, and what it lists is th
 
 import builtins
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -21,7 +20,7 @@ from pathlib import Path
 from models.blobs import BlobStore
 from models.bundled import BUNDLED_NAME, BUNDLED_PATH, read_bundled
 from models.catalogue import find_entry, near_entries
-from models.disk import disk_errors, link_directory, locked
+from models.disk import disk_errors, link_directory, locked, remove_tree
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 from models.manifest import Layer, Manifest
 from models.manifest_files import ManifestFiles, read_if_whole, read_manifest
@@ -242,7 +241,7 @@ class Library:
         for view in views.iterdir() if views.is_dir() else ():
             is_young = time.time() - view.lstat().st_mtime < YOUNG_S
             if view.name not in digests and not is_young:
-                shutil.rmtree(view, ignore_errors=True)
+                remove_tree(view)
 
     def _unused(self) -> "builtins.list[str]":
         used = self._used_digests()
@@ -264,7 +263,7 @@ class Library:
         except InvalidModelFile:
             return 0
         if not same:
-            shutil.rmtree(self.root / "directories" / manifest.digest, ignore_errors=True)
+            remove_tree(self.root / "directories" / manifest.digest)
         digests = {layer.digest for layer in manifest.layers}
         return sum(self.blobs.remove(digest) for digest in digests - used)
 

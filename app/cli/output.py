@@ -27,9 +27,11 @@ def _encode(value: Any) -> Any:
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Left-aligned columns, two spaces between them; the last column is not padded."""
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    lines = []
     for row in (headers, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        lines.append("  ".join(cells).rstrip())
+    click.echo("\n".join(lines))
 
 
 def print_labelled(facts: Sequence[tuple[str, str]]) -> None:

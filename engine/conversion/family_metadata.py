@@ -33,7 +33,9 @@ def _gemma3(config: Config) -> Values:
 
 
 def _phi3(config: Config) -> Values:
-    return {"attention.sliding_window": int(config.get("sliding_window") or 0)}
+    values: Values = {"attention.sliding_window": int(config.get("sliding_window") or 0)}
+    original = config.get("original_max_position_embeddings")
+    return values | ({"rope.scaling.original_context_length": int(original)} if original else {})
 
 
 def _granite(config: Config) -> Values:

@@ -137,6 +137,7 @@ DAMAGED = {
     "cut": '{"schema": 1, "name": "a"',
     "a list": "[]",
     "another schema": '{"schema": 99}',
+    "not UTF-8": '{"schema": 1, "name": "\xff"}',
     "no layers": '{"schema": 1, "name": "a", "format": "gguf"}',
     "bad digest": None,
     "path that leaves": None,
@@ -152,7 +153,7 @@ def test_a_damaged_manifest_is_named_and_spares_the_others(library: Library, cas
     if case == "bad digest":
         stored["layers"][0]["digest"] = "sha256:../../etc"
     stored["layers"][0]["file_name"] = "../../evil" if case == "path that leaves" else "m.gguf"
-    path.write_text(DAMAGED[case] or json.dumps(stored))
+    path.write_text(DAMAGED[case] or json.dumps(stored), encoding="latin-1")
     assert names(library) == ["good:latest"]
     with pytest.raises(InvalidModelFile, match=str(path)):
         library.get(name("bad"))
