@@ -2,29 +2,20 @@
 
 import http.client
 import json
-import os
-import select
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
-from app.locations import launcher, log_dir
-from app.settings import Settings
 from models import errors
 from models.errors import NotFound, UserError
 
 Json = dict[str, Any]
 
-START_TIMEOUT_S = 30.0
-MAX_LOG_BYTES = 1 << 20
-"""Beyond this the log of private daemons begins anew."""
-_CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0
+"""How long a daemon may take to let a client in."""
 
 _ERRORS: dict[int, type[UserError]] = {
     400: errors.InvalidInput,
@@ -151,7 +142,7 @@ class DaemonClient:
                     raise self._lost(EOFError("the answer is not complete"))
                 chunk = json.loads(line)
                 if "error" in chunk:
-                    raise _error(chunk, chunk.get("status", 500))
+                    raise error_of(chunk, chunk.get("status", 500))
                 yield chunk
         finally:
             self._streams.discard(connection)
@@ -159,7 +150,7 @@ class DaemonClient:
             connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
-        timeout_s = _CONNECT_TIMEOUT_S if self._timeout_s is None else self._timeout_s
+        timeout_s = CONNECT_TIMEOUT_S if self._timeout_s is None else self._timeout_s
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         try:
             connection.connect()
@@ -191,7 +182,7 @@ class DaemonClient:
             raise self._lost(error) from error
         if response.status >= 300:
             text = self._read(response).decode("utf-8", "replace")
-            raise _error(_parse_error(text), response.status)
+            raise error_of(_parse_error(text), response.status)
         return response
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
@@ -232,85 +223,8 @@ def _parse_error(text: str) -> Json:
     return body if isinstance(body, dict) and "error" in body else {"error": text.strip()}
 
 
-def _error(body: Mapping[str, Any], status: int) -> UserError:
+def error_of(body: Mapping[str, Any], status: int) -> UserError:
     message = str(body["error"]) or f"the daemon answered with status {status}"
     kind = getattr(errors, str(body.get("kind")), None) or _ERRORS.get(status, UserError)
     assert issubclass(kind, UserError)
     return kind(message, hint=body.get("hint"))
-
-
-@contextmanager
-def connect_or_start(
-    settings: Settings, preload: str | None = None, draft: str | None = None
-) -> Iterator[DaemonClient]:
-    """A client of the daemon that runs, else of a private one that ends with this process.
-
-    A private daemon loads `preload` at once, while it is still starting itself. Its log goes to a
-    file of the log directory. Chats are answered with the help of `draft`, if any.
-    """
-    running = DaemonClient(settings.host, settings.port, timeout_s=_CONNECT_TIMEOUT_S)
-    if running.is_up():
-        with DaemonClient(*settings.address, api_key=settings.api_key, draft=draft) as client:
-            yield client
-        return
-    with (
-        _private_daemon(settings, preload) as address,
-        DaemonClient(*address, api_key=settings.api_key, draft=draft) as own,
-    ):
-        yield own
-
-
-@contextmanager
-def _private_daemon(settings: Settings, preload: str | None) -> Iterator[tuple[str, int]]:
-    command = [sys.executable, "-E", "-P", str(launcher()), "serve", "--private"]
-    command += [] if preload is None else ["--preload", preload]
-    log_file = log_dir(settings.home) / "private-daemon.log"
-    with _open_log(log_file) as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield _read_address(process, log_file)
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        try:
-            process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _open_log(path: Path) -> IO[bytes]:
-    """The file to append to; where none can be, the log is lost and nothing else."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        is_long = path.exists() and path.stat().st_size > MAX_LOG_BYTES
-        return path.open("wb" if is_long else "ab")
-    except OSError:
-        return Path(os.devnull).open("ab")
-
-
-def _read_address(process: subprocess.Popen[bytes], log_file: Path) -> tuple[str, int]:
-    """The address that a private daemon prints when it listens.
-
-    Raises:
-        UserError: it printed an error instead, or nothing.
-    """
-    assert process.stdout is not None
-    hint = f"{log_file} may say why"
-    if not select.select([process.stdout], [], [], START_TIMEOUT_S)[0]:
-        raise UserError(f"the private daemon was not up after {START_TIMEOUT_S:g} s", hint=hint)
-    line = process.stdout.readline()
-    if not line:
-        raise UserError("the private daemon ended while it started", hint=hint)
-    said: Json = json.loads(line)
-    if "error" in said:
-        raise _error(said, said["status"])
-    return said["host"], said["port"]

@@ -6,7 +6,6 @@ output. `Load` comes first, and once; `Ready` or `Failed` answers it. Each `Gene
 end of its input ends the worker.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -278,35 +277,3 @@ RequestEvent = (
     Started | Progress | Delta | Done | Tokenized | Detokenized | Embedded | Explained | Failed
 )
 Event = Ready | RequestEvent | Metrics
-
-_KINDS: dict[str, type[Message | Event]] = {
-    kind.__name__: kind
-    for kind in (
-        *(Load, Generate, Abort, Tokenize, Detokenize, Embed, Explain, Shutdown),
-        *(Ready, Started, Progress, Delta, Done),
-        *(Tokenized, Detokenized, Embedded, Explained, Failed, Metrics),
-    )
-}
-
-
-def format_line(message: Message | Event) -> bytes:
-    """One line, its end included; `parse_line` reads it back."""
-    fields = {"is": type(message).__name__, **vars(message)}
-    return json.dumps(fields, separators=(",", ":"), default=vars).encode("ascii") + b"\n"
-
-
-def parse_line(line: bytes) -> Message | Event:
-    """The message or event that a line holds."""
-    fields = json.loads(line)
-    kind = _KINDS[fields.pop("is")]
-    if kind is Generate:
-        fields["sampling"] = _parse_sampling(fields["sampling"])
-        fields["grammar"] = fields["grammar"] and Grammar(**fields["grammar"])
-    elif kind is Done:
-        fields["stats"] = RequestStats(**fields["stats"])
-    return kind(**fields)
-
-
-def _parse_sampling(fields: Json) -> SamplingParams:
-    bias = {int(token_id): value for token_id, value in fields.pop("logit_bias").items()}
-    return SamplingParams(**fields, logit_bias=bias)

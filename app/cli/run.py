@@ -21,8 +21,8 @@ from app.cli.arguments import (
     optional_reference,
 )
 from app.cli.output import print_json
-from app.client import connect_or_start
 from app.durations import FOREVER, parse_seconds
+from app.private_daemon import connect_or_start
 from app.settings import read_settings
 from models.errors import InvalidInput, NotFound
 

@@ -8,6 +8,8 @@ from typing import Any
 from app.daemon.fields import Fields, Json
 from app.daemon.ollama_requests import TextRequest, parse_keep_alive_field
 from app.daemon.openai_fields import CHAT_COMPLETION, COMPLETION
+from app.daemon.openai_messages import parse_messages
+from app.daemon.tool_choice import choose_tools
 from engine.request import Grammar
 from models.errors import InvalidInput
 
@@ -112,108 +114,9 @@ def _parse_best_of(fields: Fields, num_choices: int) -> tuple[int | None, int]:
     return num_choices, best_of
 
 
-def parse_messages(items: Sequence[Fields]) -> list[Json]:
-    """OpenAI's messages as templates know them."""
-    names_by_id: dict[str, str] = {}
-    messages = []
-    for fields in items:
-        message = _parse_message(fields, names_by_id)
-        messages.append(message)
-    return messages
-
-
-def _parse_message(fields: Fields, names_by_id: dict[str, str]) -> Json:
-    role = fields.text("role").lower()
-    message: Json = {
-        "role": "system" if role == "developer" else role,
-        "content": _parse_content(fields.any("content")),
-    }
-    thinking = fields.text("reasoning") or fields.text("reasoning_content")
-    if thinking:
-        message["thinking"] = thinking
-    if fields.has("tool_call_id"):
-        call_id = fields.text("tool_call_id")
-        message["tool_call_id"] = call_id
-        message["tool_name"] = fields.text("name") or names_by_id.get(call_id, "")
-    calls = [_parse_tool_call(each) for each in fields.objects("tool_calls")]
-    if calls:
-        message["tool_calls"] = calls
-        names_by_id.update((call["id"], call["function"]["name"]) for call in calls)
-    return message
-
-
-def _parse_content(content: Any) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise InvalidInput(f"invalid message content type: {type(content).__name__}")
-    texts = []
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind in ("text", "input_text", "output_text") and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif kind in ("image_url", "input_audio", "file"):
-            raise InvalidInput(f"this server runs text models only; {kind} is not supported")
-        else:
-            raise InvalidInput("invalid message format")
-    return "\n".join(texts)
-
-
-def _parse_tool_call(fields: Fields) -> Json:
-    function = fields.nested("function")
-    arguments = function.any("arguments") or "{}"
-    try:
-        parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
-    except ValueError as error:
-        raise InvalidInput(f"invalid tool call arguments: {error}") from error
-    if not isinstance(parsed, dict):
-        raise InvalidInput("invalid tool call arguments: an object is accepted")
-    return {
-        "id": fields.text("id"),
-        "type": "function",
-        "function": {"name": function.text("name"), "arguments": parsed},
-    }
-
-
 def _parse_tools(fields: Fields) -> Json:
     tools = [each.values for each in fields.objects("tools")]
     return choose_tools(fields, tools, fields.any("tool_choice"))
-
-
-def choose_tools(fields: Fields, tools: list[Json], choice: Any) -> Json:
-    """The tools that may be called, whether one must be, and whether several may be.
-
-    A named choice leaves one tool, "none" leaves none.
-    """
-    parallel_calls = fields.flag("parallel_tool_calls", default=True)
-    if choice == "none":
-        return {"tools": []}
-    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        allowed = choice.get("allowed_tools") or choice
-        names = [_named(each) for each in allowed.get("tools") or ()]
-        tools = [tool for tool in tools if _named(tool) in names]
-        choice = allowed.get("mode", "auto")
-    if isinstance(choice, dict):
-        tools = [tool for tool in tools if _named(tool) == _named(choice)]
-        if not tools:
-            raise InvalidInput(f"tool_choice names {_named(choice)!r}, which is not in tools")
-        choice, parallel_calls = "required", False
-    if choice not in (None, "auto", "required"):
-        raise InvalidInput(
-            f'invalid tool_choice: {json.dumps(choice)} (must be "auto", "none", "required"'
-            " or a named function)"
-        )
-    if choice == "required" and not tools:
-        raise InvalidInput("tool_choice requires a call, but tools is empty")
-    must_call = choice == "required"
-    return {"tools": tools, "must_call": must_call, "parallel_calls": parallel_calls}
-
-
-def _named(tool: Json) -> Any:
-    function = tool.get("function")
-    return (function if isinstance(function, dict) else tool).get("name")
 
 
 def parse_effort(fields: Fields) -> bool | str | None:

@@ -7,7 +7,9 @@ from typing import Any
 from app.daemon.fields import Fields, Json
 from app.daemon.ollama_requests import TextRequest
 from app.daemon.openai_fields import FORMAT, ITEM, MESSAGE, RESPONSE
-from app.daemon.openai_requests import choose_tools, parse_effort, parse_grammar, parse_messages
+from app.daemon.openai_messages import parse_messages
+from app.daemon.openai_requests import parse_effort, parse_grammar
+from app.daemon.tool_choice import choose_tools
 from models.errors import InvalidInput, Unsupported
 
 

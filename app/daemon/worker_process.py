@@ -20,9 +20,8 @@ from app.protocol import (
     Ready,
     RequestEvent,
     Shutdown,
-    format_line,
-    parse_line,
 )
+from app.protocol_lines import format_line, parse_line
 
 log = logging.getLogger("localllm.daemon")
 

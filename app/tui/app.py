@@ -219,7 +219,7 @@ def open_history(path: Path) -> tuple[History, StorageError | None]:
 
 def run_chat(model: str | None, settings: Settings, draft: str | None = None) -> int:
     """Run the app until the user quits, with a model that drafts, if any; the exit code."""
-    from app.client import connect_or_start
+    from app.private_daemon import connect_or_start
 
     history, problem = open_history(history_db(settings.home))
     app = ChatApp(

@@ -20,17 +20,16 @@ from app.protocol import (
     Tokenize,
     Tokenized,
 )
+from app.worker.beginning import make_stream, make_writing
 from app.worker.delta import make_delta, make_logprob
 from app.worker.embedding import Embedding, embed_step, prepare_embedding
 from app.worker.explanation import explain_prefix
-from app.worker.prompt import Prompt, check_token_ids, make_prompt, max_answer_tokens
+from app.worker.prompt import check_token_ids, make_prompt
 from app.worker.thought import closing_tokens, is_answer
 from app.worker.writing import Writing, whole_stats
 from engine.loading import LoadedModel
-from engine.request import Grammar, Request, RequestStats, StepOutput, TokenLogprob
-from engine.text.output_parser import make_output_parser, opens_thinking
-from engine.text.text_stream import TextDelta, TextStream
-from engine.text.tool_grammar import make_tool_grammar
+from engine.request import RequestStats, StepOutput, TokenLogprob
+from engine.text.text_stream import TextDelta
 from models.errors import UserError
 
 log = logging.getLogger("localllm.worker")
@@ -82,7 +81,7 @@ class WorkerEngine:
         held = self._model.engine.limits.max_context_tokens
         limit = min(held, message.max_context_tokens or held)
         prompt = make_prompt(self._model, message, limit)
-        return self._resume(message, prompt, limit)
+        return make_writing(self._model, message, prompt, limit)
 
     def take(self, item: Prepared | Abort | Explain) -> list[Event]:
         """Give what was prepared to the engine, or pass an event on."""
@@ -121,71 +120,6 @@ class WorkerEngine:
         if self._model.embedder.has_unfinished:
             events += embed_step(self._model.embedder)
         return events
-
-    def _make_stream(self, asked: Generate, prompt: Prompt) -> TextStream:
-        parser = None
-        if asked.messages is not None:
-            parser = make_output_parser(
-                self._model.chat_template.source,
-                thinking_open=opens_thinking(prompt.text),
-                has_tools=bool(asked.tools),
-            )
-        return TextStream(self._model.tokenizer, parser, stop=tuple(asked.stop))
-
-    def _grammar(self, asked: Generate, prompt: Prompt) -> Grammar | None:
-        """What holds the answer; a grammar for calls has room for the thought before them."""
-        if not (asked.must_call and asked.tools):
-            return asked.grammar
-        return make_tool_grammar(
-            self._model.chat_template.source,
-            asked.tools,
-            self._model.tokenizer,
-            thinks=self._may_think(asked),
-            thinking_open=opens_thinking(prompt.text),
-            parallel=asked.parallel_calls,
-        )
-
-    def _may_think(self, asked: Generate) -> bool:
-        template = self._model.chat_template
-        return (
-            asked.messages is not None and asked.think is not False and template.supports_thinking
-        )
-
-    def _resume(self, asked: Generate, prompt: Prompt, max_context_tokens: int) -> Writing:
-        """The engine's request behind the output that was given before, if any."""
-        resumed = tuple(asked.resumed_token_ids)
-        stream = self._make_stream(asked, prompt)
-        deltas = [stream.add([token_id]) for token_id in resumed]
-        grammar = self._grammar(asked, prompt)
-        is_followed = grammar is not None or asked.max_thinking_tokens is not None
-        thinks = is_followed and grammar is asked.grammar and self._may_think(asked)
-        shown = (i for i, delta in enumerate(deltas) if is_answer(delta))
-        answer_at = next(shown, len(resumed)) if thinks else 0
-        is_free = thinks and answer_at == len(resumed)
-        left = max_answer_tokens(asked, prompt, max_context_tokens) - len(resumed)
-        request = Request(
-            asked.id,
-            prompt.token_ids + resumed,
-            replace(asked.sampling, max_tokens=max(left, 1)),
-            None if is_free else grammar,
-            asked.priority,
-            asked.client,
-            max_context_tokens=max_context_tokens,
-            num_kept_tokens=prompt.num_kept_tokens,
-            num_resumed_tokens=len(resumed) - answer_at,
-            num_prompt_logprobs=asked.num_prompt_logprobs,
-        )
-        writing = Writing(asked, prompt, request, stream)
-        if is_free:
-            writing.is_thinking, writing.later_grammar = True, asked.grammar
-            writing.thought_ids = list(resumed)
-        writing.stop = next((delta.stop for delta in deltas if delta.stop), "")
-        has_called = any(delta.tool_calls for delta in deltas)
-        if writing.stop or (has_called and not asked.parallel_calls):
-            writing.finish_reason = "stop"
-        elif resumed and left <= 0:
-            writing.finish_reason = "length"
-        return writing
 
     def _advance(self, output: StepOutput, writing: Writing) -> list[Event]:
         request_id = output.request_id
@@ -280,7 +214,7 @@ class WorkerEngine:
         max_tokens = writing.request.sampling.max_tokens
         assert max_tokens is not None, "always set here"
         num_new = len(thought) - len(asked.resumed_token_ids)
-        writing.stream = self._make_stream(asked, writing.prompt)
+        writing.stream = make_stream(self._model, asked, writing.prompt)
         writing.stream.add(thought)
         writing.thought_stats = stats
         writing.request = replace(

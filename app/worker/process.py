@@ -25,9 +25,8 @@ from app.protocol import (
     Message,
     Ready,
     Shutdown,
-    format_line,
-    parse_line,
 )
+from app.protocol_lines import format_line, parse_line
 from app.settings import read_settings
 from models.errors import UserError
 

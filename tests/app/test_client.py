@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from app.client import DaemonClient, connect_or_start
+from app.client import DaemonClient
 from app.daemon.serve import listen, serve
 from app.locations import launcher
+from app.private_daemon import connect_or_start
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, NotFound
 
@@ -232,7 +233,7 @@ def test_a_private_daemon_and_its_worker_end_however_their_user_dies(
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import time\n"
-        "from app.client import connect_or_start\n"
+        "from app.private_daemon import connect_or_start\n"
         "from app.settings import read_settings\n"
         f"with connect_or_start(read_settings(), preload={model!r}) as client:\n"
         f"    client.load({model!r})\n"

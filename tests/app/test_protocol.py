@@ -3,6 +3,7 @@
 import pytest
 
 from app import protocol
+from app.protocol_lines import format_line, parse_line
 from engine.request import Grammar, RequestStats, SamplingParams
 from models.errors import Busy, InvalidInput, UserError
 
@@ -34,9 +35,9 @@ STATS = RequestStats(1, 2, 3, 4, 5, 0.1, 0.2, 0.3)
     ],
 )
 def test_a_line_is_read_back_as_what_was_written(message) -> None:
-    line = protocol.format_line(message)
+    line = format_line(message)
     assert line.count(b"\n") == 1
-    found = protocol.parse_line(line)
+    found = parse_line(line)
     assert type(found) is type(message)
     assert listed(vars(found)) == listed(vars(message))
 

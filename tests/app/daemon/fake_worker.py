@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from app import protocol  # noqa: E402
+from app.protocol_lines import format_line, parse_line  # noqa: E402
 from engine.request import RequestStats  # noqa: E402
 from models.errors import InvalidInput, NotFound  # noqa: E402
 
@@ -79,7 +80,7 @@ ENGINE = protocol.Metrics(
 
 def emit(*events: object) -> None:
     """Write events in one piece."""
-    os.write(1, b"".join(map(protocol.format_line, events)))
+    os.write(1, b"".join(map(format_line, events)))
 
 
 def note(text: str) -> None:
@@ -112,7 +113,7 @@ class FakeWorker:
         data = os.read(0, 1 << 20)
         *lines, self.partial = (self.partial + data).split(b"\n")
         for line in lines:
-            self.take(protocol.parse_line(line))
+            self.take(parse_line(line))
         return bool(data)
 
     def take(self, message: object) -> None:
