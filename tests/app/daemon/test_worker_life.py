@@ -103,7 +103,7 @@ def test_one_worker_serves_all_who_ask_at_once(daemon) -> None:
 def test_a_model_is_unloaded_when_its_time_is_over(daemon, wait_until) -> None:
     daemon.post("/api/chat", say("say 1", keep_alive=0.05))
     wait_until(lambda: daemon.get("/api/ps").json["models"] == [])
-    assert "shutdown" in daemon.worker_log()
+    wait_until(lambda: "shutdown" in daemon.worker_log())
 
 
 @pytest.mark.compat("GET /api/ps", "what is loaded, until when")
