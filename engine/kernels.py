@@ -147,7 +147,7 @@ def tune_metal_kernels(
             hint=f"unset {tuning.VARIABLE}",
         )
     chosen = tuner.tune(tuner.Workload(), tuner.launch_time, lambda found: report(*found))
-    tuning.write_table(tuning_file(results_path), self_check.fingerprint(), chosen)
+    tuning.keep(tuning_file(results_path), self_check.fingerprint(), chosen)
     return chosen
 
 

@@ -5,6 +5,7 @@ from functools import cache
 import mlx.core as mx
 
 from metal_kernels.metal import kv_rows, trust, tuning
+from metal_kernels.metal.attention_plan import NEVER
 from metal_kernels.metal.kernel import Kernel
 
 MAX_HEAD_SIZE = 256
@@ -12,9 +13,6 @@ MAX_HEAD_SIZE = 256
 
 MAX_MATRIX_HEAD_SIZE = 128
 """Above it eight rows' sums no longer fit them."""
-
-NEVER = 1 << 30
-"""More rows than there are."""
 
 _INPUTS = ("q", "pool", "block_tables", "tiles", "sinks", "fence", "sizes", "factors")
 
@@ -37,6 +35,12 @@ def matrix_dtype(q: mx.array, pool: mx.array) -> mx.Dtype:
     """What queries, keys and weights are multiplied in: float16 where both came in no more."""
     halves = q.dtype == mx.float16 and pool.dtype in (mx.float16, kv_rows.INT8)
     return mx.float16 if halves else mx.float32
+
+
+def partial_dtype(q: mx.array, pool: mx.array) -> mx.Dtype:
+    """What a split's mean of the values is handed on in: no wider than the values came or leave."""
+    narrow = q.dtype != mx.float32 and pool.dtype in (mx.float16, kv_rows.INT8)
+    return mx.float16 if narrow else mx.float32
 
 
 @cache

@@ -15,16 +15,16 @@ from metal_kernels import reference
 from metal_kernels.int8_rows import pack_rows, pool_row_size, unpack_rows
 from metal_kernels.metal import fence, grouped_matmul, quantized_matmul, trust
 from metal_kernels.metal.attention_kernels import (
-    NEVER,
     attention_kernel,
     least_matrix_rows,
     matrix_kernel,
     takes_head_sizes,
 )
+from metal_kernels.metal.attention_plan import NEVER, choose_shape
 from metal_kernels.metal.block_formats import FORMATS, random_blocks
 from metal_kernels.metal.kv_rows import INT8
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
-from metal_kernels.metal.paged_attention import MAX_KERNEL_ROWS, choose_shape, paged_attention
+from metal_kernels.metal.paged_attention import MAX_KERNEL_ROWS, paged_attention
 from metal_kernels.metal.quantized_matmul import StoredBlocks
 
 

@@ -1,6 +1,7 @@
 """Which check is running, on disk: a kernel that takes its process with it is not tried again."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,15 +14,16 @@ class CheckJournal:
         """Kernels in whose checks an earlier process ended."""
 
     def begin(self, kernel: str) -> None:
-        """Note that a check of `kernel` starts."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text("\n".join([*sorted(self.deadly), kernel]))
+        """Note that a check of `kernel` starts, where notes can be kept."""
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text("\n".join([*sorted(self.deadly), kernel]))
 
     def end(self) -> None:
         """All checks are over and their results kept."""
-        self._path.unlink(missing_ok=True)
-        for path in _abandoned(self._path):
-            path.unlink(missing_ok=True)
+        for path in (self._path, *_abandoned(self._path)):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _deadly_kernels(results_path: Path) -> set[str]:

@@ -5,7 +5,7 @@ from functools import cache
 import mlx.core as mx
 
 from metal_kernels.metal import fence, kv_rows
-from metal_kernels.metal.kernel import Kernel, parameters
+from metal_kernels.metal.kernel import MAX_THREADS, Kernel, parameters
 
 
 def gather_kv(
@@ -22,7 +22,7 @@ def gather_kv(
     """
     _, num_kv_heads, block_size, _ = pool.shape
     value_size = kv_rows.value_size(pool, key_size)
-    width = key_size + value_size
+    parts = (key_size + value_size) // 4
     k, v = gather_kernel(kv_rows.kernel_suffix(pool))(
         [pool, block_tables, fence.latest(), parameters(table_start, num_tokens)],
         template=[
@@ -32,8 +32,8 @@ def gather_kv(
             ("DV", value_size),
             ("BS", block_size),
         ],
-        grid=(width // 4, num_tokens, num_kv_heads),
-        threadgroup=(width // 4, max(1, 256 // (width // 4)), 1),
+        grid=(parts, num_tokens, num_kv_heads),
+        threadgroup=(min(parts, MAX_THREADS), max(1, MAX_THREADS // parts), 1),
         outputs=[
             ((num_kv_heads, num_tokens, key_size), dtype),
             ((num_kv_heads, num_tokens, value_size), dtype),

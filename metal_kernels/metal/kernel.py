@@ -10,6 +10,9 @@ import mlx.core as mx
 
 SHADERS = Path(__file__).parent.parent / "shaders"
 
+MAX_THREADS = 256
+"""Of a threadgroup: what every Apple GPU takes of a kernel, however many registers it fills."""
+
 Grid = tuple[int, int, int]
 Template = Sequence[tuple[str, bool | int | mx.Dtype]]
 

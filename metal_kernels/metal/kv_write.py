@@ -5,7 +5,7 @@ from functools import cache
 import mlx.core as mx
 
 from metal_kernels.metal import fence, kv_rows
-from metal_kernels.metal.kernel import Kernel, parameters
+from metal_kernels.metal.kernel import MAX_THREADS, Kernel, parameters
 
 
 def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.array:
@@ -23,7 +23,7 @@ def kv_write(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx.ar
         [pool, slots, k, v],
         template=[("P", pool.dtype), ("D", key_size), ("DV", value_size), ("BS", block_size)],
         grid=(key_size + value_size, num_heads, num_tokens),
-        threadgroup=(key_size + value_size, 1, 1),
+        threadgroup=(min(key_size + value_size, MAX_THREADS), 1, 1),
         outputs=[((8,), mx.float32)],
     )[0]
     fence.record(written)
@@ -39,7 +39,7 @@ def _write_int8(pool: mx.array, slots: mx.array, k: mx.array, v: mx.array) -> mx
         [pool, slots, k, v],
         template=[("D", key_size), ("DV", value_size), ("BS", pool.shape[2])],
         grid=(num_groups, num_heads, num_tokens),
-        threadgroup=(num_groups, 1, 1),
+        threadgroup=(min(num_groups, MAX_THREADS), 1, 1),
         outputs=[((8,), mx.float32)],
     )[0]
     fence.record(written)
@@ -88,7 +88,7 @@ def rope_kv_write(
             ("INTERLEAVED", interleaved),
         ],
         grid=(pairs, num_heads + num_kv_heads, num_tokens),
-        threadgroup=(pairs, 1, 1),
+        threadgroup=(min(pairs, MAX_THREADS), 1, 1),
         outputs=[(q.shape, q.dtype), ((8,), mx.float32)],
     )
     fence.record(written)

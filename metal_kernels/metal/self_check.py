@@ -5,13 +5,12 @@ what takes time is Metal's compiler. Results are kept in a file, by `fingerprint
 """
 
 import hashlib
-import json
-import os
+import logging
 import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
@@ -19,7 +18,10 @@ import numpy as np
 from metal_kernels.metal import trust, tuning
 from metal_kernels.metal.check_cases import Check, Needs, checks
 from metal_kernels.metal.check_journal import CheckJournal
+from metal_kernels.metal.kept_table import read_table, write_table
 from metal_kernels.metal.kernel import SHADERS
+
+log = logging.getLogger("localllm.kernels")
 
 
 class CheckResult(NamedTuple):
@@ -39,16 +41,15 @@ def ensure_checked(needs: Needs, results_path: Path) -> list[CheckResult]:
     key = _key(needs)
     known = _read_results(results_path)
     if key in known:
-        results = [CheckResult(*entry) for entry in known[key]]
-        apply_results(results)
-        return results
+        apply_results(known[key])
+        return known[key]
     journal = CheckJournal(results_path)
     results = check_kernels(needs, journal)
-    kept = {k: v for k, v in known.items() if k.split()[0] == key.split()[0]}
-    results_path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = results_path.with_suffix(f".{os.getpid()}")
-    partial_path.write_text(json.dumps({**kept, key: results}))
-    partial_path.replace(results_path)
+    kept = {k: v for k, v in known.items() if k.split()[:1] == key.split()[:1]}
+    try:
+        write_table(results_path, {**kept, key: results})
+    except OSError as error:  # the next process checks again
+        log.warning("results of the check of Metal kernels are not kept: %s", error)
     journal.end()
     return results
 
@@ -62,13 +63,18 @@ def _key(needs: Needs) -> str:
     return " ".join([fingerprint(), needs.describe(), *map(str, tuning.current())])
 
 
-def _read_results(path: Path) -> dict[str, list[list[Any]]]:
-    """Results by fingerprint and needs; none if nobody wrote them or they are damaged."""
-    try:
-        known = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return known if isinstance(known, dict) else {}
+def _read_results(path: Path) -> dict[str, list[CheckResult]]:
+    """Results by fingerprint and needs, without those that are damaged."""
+    known: dict[str, list[CheckResult]] = {}
+    for key, entries in read_table(path).items():
+        try:
+            known[key] = [
+                CheckResult(str(kernel), str(variant), str(reason), float(seconds))
+                for kernel, variant, reason, seconds in entries
+            ]
+        except (TypeError, ValueError):
+            continue
+    return known
 
 
 def check_kernels(needs: Needs, journal: CheckJournal | None = None) -> list[CheckResult]:
@@ -108,10 +114,10 @@ def failures(path: Path) -> list[CheckResult]:
     """What earlier runs on this machine found broken, for whatever models they were."""
     mine = fingerprint()
     results = [
-        CheckResult(*entry)
-        for key, entries in _read_results(path).items()
-        if key.split()[0] == mine
-        for entry in entries
+        result
+        for key, results in _read_results(path).items()
+        if key.split()[:1] == [mine]
+        for result in results
     ]
     return list({(r.kernel, r.variant): r for r in results if r.reason}.values())
 
@@ -123,7 +129,7 @@ def _run(check: Check, dtype: mx.Dtype) -> CheckResult:
         actual, expected = function()
         mx.eval(actual, expected)
         reason = _difference(actual, expected, dtype)
-    except RuntimeError as error:  # what MLX raises when Metal refuses the text or the launch
+    except (RuntimeError, ValueError) as error:  # Metal refuses the text; MLX, so many threads
         lines = str(error).strip().splitlines()
         reason = next((line for line in lines if "error" in line), lines[0])
     return CheckResult(kernel, variant, reason, time.perf_counter() - start)

@@ -120,6 +120,11 @@ def _stages(load: Workload) -> Iterator[list[Candidate]]:
     ]
     attend = _attend(load, [1, 2, 4])
     yield [Candidate({"attention_matrix_rows": least}, attend) for least in (1, 5, 9, 1000)]
+    attend = _attend(load, [5, 16])
+    yield [
+        Candidate({"attention_split_row_tokens": least}, attend)
+        for least in tuning.CHOICES["attention_split_row_tokens"]
+    ]
 
 
 def _blocks(quantization: str, load: Workload) -> np.ndarray[Any, Any]:

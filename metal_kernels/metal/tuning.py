@@ -4,13 +4,14 @@ Results do not depend on these beyond rounding; speed does. The table is reasone
 core counts, not measured; `localllm doctor --tune` measures on the machine it runs on (`tuner`).
 """
 
-import json
 import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import mlx.core as mx
+
+from metal_kernels.metal.kept_table import read_table, write_table
 
 VARIABLE = "LOCALLLM_METAL_TUNING"
 """Overrides single values: "small_max_rows=16,attention_threadgroups=256"."""
@@ -34,6 +35,9 @@ class Tuning(NamedTuple):
     """Splits of the keys stop when this many threadgroups run; eight fill a core."""
     attention_matrix_rows: int = 5
     """Rows that share a kv head from which attention goes by 8x8 matrices; 1000 for never."""
+    attention_split_row_tokens: int = 32
+    """Least tokens of a split for each row over them: 32 keep what splits add, their sums and the
+    queries they read again, below 5 % of the keys and values; fewer give work to more cores."""
 
 
 CHOICES = {
@@ -45,6 +49,7 @@ CHOICES = {
     "small_wide_outputs": (1024, 2048, 4096, 8192, 16384),
     "attention_threadgroups": (32, 64, 128, 256, 320, 512, 640, 1024),
     "attention_matrix_rows": (1, 2, 3, 5, 9, 1000),
+    "attention_split_row_tokens": (8, 16, 24, 32, 48),
 }
 """The values that are accepted, and among which the tuner chooses."""
 
@@ -109,21 +114,10 @@ def use(measured: dict[str, int]) -> None:
 
 def load(path: Path, machine: str) -> None:
     """Use what was measured on this `machine` (see `self_check.fingerprint`), if anything was."""
-    use(read_table(path).get(machine, {}))
+    measured = read_table(path).get(machine)
+    use(measured if isinstance(measured, dict) else {})
 
 
-def read_table(path: Path) -> dict[str, dict[str, int]]:
-    """Measured values by machine; none if nobody wrote them or they are damaged."""
-    try:
-        table = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return table if isinstance(table, dict) else {}
-
-
-def write_table(path: Path, machine: str, measured: dict[str, int]) -> None:
-    """Keep what was measured on this machine; what was measured on others is forgotten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(f".{os.getpid()}")
-    partial_path.write_text(json.dumps({machine: measured}))
-    partial_path.replace(path)
+def keep(path: Path, machine: str, measured: dict[str, int]) -> None:
+    """Write what was measured on this machine; what was measured on others is forgotten."""
+    write_table(path, {machine: measured})

@@ -8,13 +8,13 @@
 const uint lane = thread_index_in_simdgroup, simdgroup = simdgroup_index_in_threadgroup;
 const int row_at = int(matrix_row(lane)), column_at = int(matrix_column(lane));
 const uint stripe = simdgroup / TILES;
-const uint kv_head = threadgroup_position_in_grid.x, split = threadgroup_position_in_grid.z;
+const uint kv_head = threadgroup_position_in_grid.y, split = threadgroup_position_in_grid.z;
 const int num_heads = sizes[0], num_kv_heads = sizes[1], split_tokens = sizes[2], window = sizes[3];
 const int group = num_heads / num_kv_heads;
 const int num_splits = sizes[4];
 const float to_log2 = factors[0] * M_LOG2E_F, soft_cap = factors[1] * M_LOG2E_F;
 
-const device int* tile = tiles + threadgroup_position_in_grid.y * 8;
+const device int* tile = tiles + threadgroup_position_in_grid.x * 8;
 const int first_token = tile[0], first_row = tile[1], num_rows = tile[2], first_position = tile[3];
 const int table_start = tile[4];
 const int start = tile[5] + int(split) * split_tokens, end = min(tile[6], start + split_tokens);
@@ -102,9 +102,9 @@ total += simd_shuffle_xor(total, ushort(1));
 total += simd_shuffle_xor(total, ushort(8));
 
 // Stripes merge pairwise, the upper half handing its sums to the lower.
-constexpr int givers = STRIPES > 1 ? STRIPES / 2 : 1, lane_sums = value_parts * 4;
-threadgroup float given_sums[givers * TILES * lane_sums * 32];
-threadgroup float given_softmax[givers * TILES * 2 * 32];
+constexpr int givers = STRIPES / 2 * TILES, lane_sums = value_parts * 4;
+threadgroup float given_sums[givers > 0 ? givers * lane_sums * 32 : 1];
+threadgroup float given_softmax[givers > 0 ? givers * 2 * 32 : 1];
 for (uint half_stripes = STRIPES / 2; half_stripes > 0; half_stripes /= 2) {
   const bool gives = stripe >= half_stripes && stripe < 2 * half_stripes;
   const uint at = gives ? simdgroup - half_stripes * TILES : simdgroup;

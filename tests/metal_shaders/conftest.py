@@ -20,9 +20,16 @@ from metal_kernels import (
 )
 from metal_kernels.metal import kernel, trust
 from tests.metal_shaders.device import Device
+from tests.metal_simulator import ahead
 from tests.metal_simulator.simulator import Simulator
 
 OPS = (joint_matmul, kv_cache, paged_attention, quantized, rms_norm, rope, swiglu)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Kernels are simulated on Linux only, and only the first process starts a second."""
+    if sys.platform == "linux" and not ahead.is_beside(config):
+        config.pluginmanager.register(ahead.Ahead())
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of other kinds are deselected

@@ -1,5 +1,6 @@
 """The text MLX hands to Metal's compiler: its signatures, its limits, its address spaces."""
 
+import math
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from metal_kernels.metal.kernel import MAX_THREADS
 from tests.metal_shaders.tracing import GeneratedSource
 from tests.metal_shaders.variants import SNAPSHOT, operations, snapshot, traced
 from tests.metal_simulator.signature import TYPE_NAMES
@@ -41,6 +43,7 @@ def test_the_simulator_binds_buffers_as_mlx_does(simulate, sources):
         simulator.launches.clear()
         run(*arrays)
         assert len(simulator.launches) == len(sources[name])
+        assert all(math.prod(launch.threadgroup) <= MAX_THREADS for launch in simulator.launches)
         for launch, source in zip(simulator.launches, sources[name], strict=True):
             ours = [
                 ("constant" if p.is_constant else "device", TYPE_NAMES[p.dtype], p.name, str(i))

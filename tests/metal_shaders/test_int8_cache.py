@@ -6,7 +6,8 @@ import pytest
 
 from metal_kernels import reference
 from metal_kernels.metal import kv_rows
-from metal_kernels.metal.attention_kernels import NEVER, least_matrix_rows
+from metal_kernels.metal.attention_kernels import least_matrix_rows
+from metal_kernels.metal.attention_plan import NEVER
 from metal_kernels.metal.kv_write import kv_write
 from metal_kernels.metal.paged_attention import paged_attention
 

@@ -1,11 +1,15 @@
 """Writes into the pool, alone and fused with rotary embedding, against the plain definitions."""
 
+import math
+
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from metal_kernels import reference
 from metal_kernels.metal import fence
+from metal_kernels.metal.gather_kv import gather_kv
+from metal_kernels.metal.kernel import MAX_THREADS
 from metal_kernels.metal.kv_rows import int8_row_bytes
 from metal_kernels.metal.kv_write import kv_write, rope_kv_write
 from metal_kernels.metal.paged_attention import paged_attention
@@ -40,6 +44,21 @@ def test_kv_write_changes_its_slots_in_place(simulate, dtype, num_tokens):
     assert mx.array_equal(pool, expected)
     num_written = sum(slot >= 0 for slot in slots.tolist())
     assert simulator.launches[-1].traffic["pool"].stored == num_written * 2 * 144 * dtype.size
+
+
+def test_latents_wider_than_a_threadgroup(simulate):
+    """As DeepSeek keeps them, written and gathered."""
+    simulator = simulate()
+    rng = np.random.default_rng(0)
+    pool = mx.zeros((2, 1, 16, 1088), dtype=mx.float16)
+    k, v = (random(rng, 20, 1, d, dtype=mx.float16) for d in (576, 512))
+    slots = mx.arange(20, dtype=mx.int32)
+    written = kv_write(pool, slots, k, v)
+    table = mx.array([[0, 1]], mx.int32)
+    keys, values = gather_kv(written, table, 0, 20, 576, mx.float16)
+    assert mx.array_equal(keys[0], k[:, 0])
+    assert mx.array_equal(values[0], v[:, 0])
+    assert all(math.prod(launch.threadgroup) <= MAX_THREADS for launch in simulator.launches)
 
 
 @pytest.mark.parametrize(("key_size", "value_size"), [(64, 64), (80, 80), (192, 128)])

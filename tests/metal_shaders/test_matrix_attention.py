@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from metal_kernels.metal import trust
-from metal_kernels.metal.attention_kernels import NEVER, least_matrix_rows
-from metal_kernels.metal.paged_attention import Shape, choose_shape
+from metal_kernels.metal.attention_kernels import least_matrix_rows
+from metal_kernels.metal.attention_plan import NEVER, Shape, choose_shape
 from tests.metal_shaders.test_paged_attention import OPTIONS, Case, check
 
 KERNEL = "paged_attention_matrix"
@@ -60,11 +60,14 @@ def test_block_sizes(simulate, block_size):
     check_matrices(replace(DECODE, block_size=block_size), simulate())
 
 
-def test_keys_and_values_are_fetched_once(simulate):
+@pytest.mark.parametrize(("context", "num_rows"), [(2000, 2), (2000, 4), (4100, 16)])
+def test_keys_and_values_are_fetched_once(simulate, context, num_rows):
+    """By up to 64 rows: 16 tokens of four heads each."""
     simulator = simulate(cache_bytes=64 * 1024)
-    case = Case([2000], [1], num_heads=16, head_size=128, value_size=128, dtype=mx.float16)
+    case = Case([context], [num_rows], num_heads=4, num_kv_heads=1, dtype=mx.float16)
     inputs, out = check_matrices(case, simulator)
-    pool_bytes = 2000 * 2 * 256 * 2
+    assert len(simulator.launches) == 2
+    pool_bytes = context * 128 * 2
     assert simulator.launches[0].traffic["pool"].fetched == pool_bytes
     total_bytes = sum(launch.device_bytes for launch in simulator.launches)
     assert total_bytes <= 1.05 * (pool_bytes + inputs["q"].nbytes + out.nbytes)
@@ -79,8 +82,9 @@ def test_rows_and_sizes_choose_the_kernel(monkeypatch):
     monkeypatch.setenv("LOCALLLM_METAL_TUNING", "attention_matrix_rows=2")
     assert least_matrix_rows(128, 128, "") == 2
     assert choose_shape(4, 128, 5) == Shape(4, 1, 4, uses_matrices=False)
-    shapes = [choose_shape(num_rows, 128, 5) for num_rows in (5, 9, 17)]
-    assert shapes == [Shape(8, tiles, 8 // max(tiles, 2), True) for tiles in (1, 2, 4)]
+    shapes = [choose_shape(num_rows, 128, 5) for num_rows in (5, 9, 17, 33, 70)]
+    layouts = [(1, 4), (2, 4), (4, 2), (8, 1), (8, 1)]
+    assert shapes == [Shape(8, tiles, stripes, True) for tiles, stripes in layouts]
 
 
 def test_its_results_are_those_of_the_kernel_beside_it(simulate):

@@ -1,5 +1,6 @@
 """The check that runs on the user's machine, run here against the simulator."""
 
+import json
 import os
 
 import mlx.core as mx
@@ -9,6 +10,7 @@ import pytest
 from metal_kernels.metal import check_journal, quantized_matmul, self_check, trust, tuning
 from metal_kernels.metal.block_formats import random_blocks
 from metal_kernels.metal.check_cases import Needs, Product
+from tests.metal_simulator import simulator as simulator_module
 
 PRODUCTS = frozenset(
     {Product(("Q4_K",), 64), Product(("F16",), 64), Product(("Q4_K", "Q8_0"), 5000)}
@@ -103,17 +105,72 @@ def test_results_are_kept_until_the_machine_or_the_shaders_change(simulate, monk
     assert len(simulator.launches) == num_launches
     assert not trust.works("kv_write")
     assert {r.kernel for r in self_check.failures(path)} == {"kv_write", "rope_kv_write"}
-    path.write_text("{")
-    assert len(self_check.ensure_checked(needs, path)) == len(first)
-    assert len(simulator.launches) == 2 * num_launches
 
 
-def test_the_fingerprint_follows_the_shaders(monkeypatch, tmp_path):
-    before = self_check.fingerprint()
-    assert before == self_check.fingerprint()
+NO_CHECKS = Needs(frozenset(), mx.float16, mx.float16, 4, 1, 288, 288, 16)
+"""Few: the heads are too wide for a kernel of attention."""
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"{", b"\xff\xfe\0", b"[]", b'{"": []}', b'{"KEY": 7}', b'{"KEY": [["kv_write"]]}']
+)
+def test_damaged_results_are_found_out_again(simulate, tmp_path, damaged):
+    path = tmp_path / "kernels.json"
+    simulate()
+    first = self_check.ensure_checked(NO_CHECKS, path)
+    (key,) = json.loads(path.read_text())
+    path.write_bytes(damaged.replace(b"KEY", key.encode()))
+    assert self_check.failures(path) == []
+    simulator = simulate()
+    again = self_check.ensure_checked(NO_CHECKS, path)
+    assert [r[:3] for r in again] == [r[:3] for r in first]
+    assert simulator.launches
+    assert self_check.is_checked(NO_CHECKS, path)
+
+
+def test_results_that_cannot_be_kept_hold_for_this_process(simulate, tmp_path, caplog):
+    simulate(edit=lambda text: text.replace("P(float(", "P(2.0f * float("))
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / "file" / "kernels.json"
+    results = self_check.ensure_checked(NO_CHECKS, path)
+    assert {r.kernel for r in results if r.reason} == {"kv_write", "rope_kv_write"}
+    assert not trust.works("kv_write")
+    assert "are not kept" in caplog.text
+
+
+def test_a_result_that_is_no_number_is_wrong(simulate):
+    simulate(edit=lambda text: text.replace("P(float(", "P(0.0f / 0.0f * float("))
+    failed = failures(self_check.check_kernels(NO_CHECKS))
+    assert {kernel for kernel, _ in failed} == {"kv_write", "rope_kv_write"}
+    assert set(failed.values()) == {"relative error nan, above 4e-03"}
+
+
+def test_a_launch_of_more_threads_than_the_pipeline_takes_is_refused(monkeypatch, simulate):
+    """MLX names the limit in a ValueError, unlike Metal's compiler."""
+    simulate()
+    monkeypatch.setattr(simulator_module, "MAX_THREADS", 128)
+    failed = failures(self_check.check_kernels(NO_CHECKS))
+    assert {kernel for kernel, _ in failed} >= {"kv_write", "gather_kv"}
+    assert all("Thread group size" in reason for reason in failed.values())
+
+
+def test_the_fingerprint_follows_all_that_a_result_depends_on(monkeypatch, tmp_path):
+    found = {self_check.fingerprint(), self_check.fingerprint()}
+    assert len(found) == 1
+    with monkeypatch.context() as other:
+        other.setattr(self_check, "version", lambda _: "99")
+        found.add(self_check.fingerprint())
+    with monkeypatch.context() as other:
+        other.setattr(self_check.platform, "platform", lambda: "macOS-99")
+        found.add(self_check.fingerprint())
+    with monkeypatch.context() as other:
+        other.setattr(self_check.mx.metal, "is_available", lambda: True)
+        other.setattr(self_check.mx, "device_info", lambda: {"device_name": "Apple M9"})
+        found.add(self_check.fingerprint())
     (tmp_path / "kv_write.metal").write_text("other")
     monkeypatch.setattr(self_check, "SHADERS", tmp_path)
-    assert before != self_check.fingerprint()
+    found.add(self_check.fingerprint())
+    assert len(found) == 5
 
 
 def test_a_joint_kernel_that_fails_leaves_each_matrix_its_own(simulate):

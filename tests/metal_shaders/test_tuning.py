@@ -47,13 +47,15 @@ def test_an_override_that_is_not_understood_is_refused_with_what_is(monkeypatch,
 
 def test_a_table_holds_for_its_machine_only(tmp_path):
     path = tmp_path / "cache" / "tuning.json"
-    tuning.write_table(path, "mine", {"small_simdgroups": 8})
+    tuning.keep(path, "mine", {"small_simdgroups": 8})
     tuning.load(path, "mine")
     assert tuning.current().small_simdgroups == 8
     tuning.load(path, "another")
     assert tuning.current().small_simdgroups == 4
-    path.write_text("[1")
-    assert tuning.read_table(path) == {}
+    for damaged in (b"[1", b"\xff\xfe\0", b'{"mine": 3}', b'{"mine": {"small_simdgroups": "8"}}'):
+        path.write_bytes(damaged)
+        tuning.load(path, "mine")
+        assert tuning.current().small_simdgroups == 4
 
 
 LAYOUTS = [

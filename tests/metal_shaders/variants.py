@@ -33,6 +33,16 @@ def _write(num_tokens: int) -> Operation:
     return run, [mx.zeros((4, 2, 16, 128), dtype=mx.float16), k]
 
 
+def _write_latents() -> Operation:
+    """As DeepSeek keeps them: more columns than a threadgroup may have threads."""
+
+    def run(pool: mx.array, k: mx.array, v: mx.array) -> mx.array:
+        return kv_write(pool, _ints(3), k, v)
+
+    k, v = (mx.zeros((1, 1, size), dtype=mx.float16) for size in (576, 512))
+    return run, [mx.zeros((2, 1, 16, 1088), dtype=mx.float16), k, v]
+
+
 def _rope_write() -> Operation:
     def run(pool: mx.array, q: mx.array, k: mx.array) -> Any:
         inv_freq = mx.ones((32,))
@@ -107,6 +117,7 @@ def operations() -> dict[str, Operation]:
     made["eight experts of four tokens"] = _choose(4, 8)
     made["write of one token"] = _write(1)
     made["write of eight tokens"] = _write(8)
+    made["write of latents"] = _write_latents()
     made["rope and write"] = _rope_write()
     made["short context"] = _attend(1, 100)
     made["table of eight blocks"] = _attend(1, 128)

@@ -45,7 +45,8 @@ def _foundation() -> str:
     return "".join(texts) + COMPILER + " ".join(FLAGS)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Names a text together with all that it is compiled with."""
     return hashlib.sha256((_foundation() + text).encode()).hexdigest()[:24]
 
 
@@ -57,7 +58,7 @@ def _compile(source: str, target: Path, *options: str) -> None:
     with tempfile.TemporaryDirectory(dir=cache_dir()) as scratch:
         text, built = Path(scratch) / "kernel.cpp", Path(scratch) / "built"
         text.write_text(source)
-        command = [COMPILER, *options, *FLAGS, str(text), "-o", str(built)]
+        command = [COMPILER, *FLAGS, *options, str(text), "-o", str(built)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
             raise BuildError(run.stderr)
@@ -67,22 +68,25 @@ def _compile(source: str, target: Path, *options: str) -> None:
 @functools.cache
 def _precompiled_dir() -> Path:
     """A directory for `-I` with msl.h as the compiler keeps it, which saves a third of the time."""
-    folder = cache_dir() / _digest("header")
+    folder = cache_dir() / digest("header")
     _compile((HERE / "msl.h").read_text(), folder / "msl.h.gch", "-x", "c++-header", "-w")
     return folder
 
 
 def compile_shared(source: str, *options: str) -> Path:
     """The shared object of one C++ text, built unless the cache holds it."""
-    target = cache_dir() / f"{_digest(source)}.so"
+    target = cache_dir() / f"{digest(source)}.so"
     _compile(source, target, f"-I{_precompiled_dir()}", *options)
     return target
 
 
 @functools.cache
 def runtime() -> ctypes.CDLL:
-    """The scheduler; global, because kernels resolve their calls against it."""
-    path = compile_shared('#include "runtime.cpp"\n')
+    """The scheduler; global, because kernels resolve their calls against it.
+
+    Compiled once, so it may take longer than a kernel does.
+    """
+    path = compile_shared('#include "runtime.cpp"\n', "-O2")
     return ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 

@@ -72,8 +72,10 @@ void threadgroup_write(Array& array, int64_t offset, uint32_t bytes) {
 
 void device_read(Buffer& buffer, int64_t offset, uint32_t bytes) {
   Thread& me = *launch->running;
-  for (uint64_t i = offset; i < offset + uint64_t(bytes); ++i) {
-    bool written = !buffer.writers.empty() && buffer.writers[i].written;
+  const bool unwritten = buffer.writers.empty();
+  const uint64_t end = unwritten && !buffer.undefined ? offset : offset + uint64_t(bytes);
+  for (uint64_t i = offset; i < end; ++i) {
+    bool written = !unwritten && buffer.writers[i].written;
     if (!written) {
       if (buffer.undefined && buffer.undefined[i])
         fault("uninitialised: reads '%s' at offset %llu", buffer.name, (unsigned long long)i);

@@ -1,18 +1,28 @@
 // The subset of the Metal Shading Language that our kernels use, for a C++20 host compiler.
 // dialect.py has turned `device T*` into Pointer<Space::device, T>, `threadgroup T x[N]` into a call.
 #pragma once
-#include <math.h>
-
-#include <type_traits>
-
 #include "runtime.h"
 
 typedef _Float16 half;
 typedef half float16_t;
 
 #define METAL_FUNC inline
-#undef INFINITY
 #define INFINITY __builtin_inff()
+
+// No header of the library's: reading <math.h> takes longer than compiling most kernels.
+extern "C" {
+float expf(float), exp2f(float), logf(float), log2f(float), tanhf(float), sqrtf(float);
+float rintf(float), floorf(float), fabsf(float), cosf(float), sinf(float);
+float fmaf(float, float, float), powf(float, float);
+}
+
+template <class T> constexpr bool is_const = false;
+template <class T> constexpr bool is_const<const T> = true;
+template <class T> struct without_const { using type = T; };
+template <class T> struct without_const<const T> { using type = T; };
+template <class T> using mutable_t = typename without_const<T>::type;
+template <class T>
+concept integer = requires(T i) { i % 2; };
 
 #include "msl_types.h"
 
@@ -51,30 +61,27 @@ struct Pointer {
   int64_t offset = 0;
   Pointer() = default;
   Pointer(const sim::Region* r, int64_t o = 0) : region(r), offset(o) {}
-  Pointer(const Pointer<S, std::remove_const_t<T>>& p)
-    requires std::is_const_v<T>
+  Pointer(const Pointer<S, mutable_t<T>>& p)
+    requires is_const<T>
       : region(p.region), offset(p.offset) {}
   Pointer(const Pointer&) = default;
   Pointer& operator=(const Pointer&) = default;
   template <class U>
-    requires(std::is_const_v<T> || !std::is_const_v<U>)
+    requires(is_const<T> || !is_const<U>)
   explicit Pointer(const Pointer<S, U>& p) : region(p.region), offset(p.offset) {}
 
-  template <class I>
-    requires std::is_integral_v<I>
+  template <integer I>
   auto operator[](I i) const { return *(*this + i); }
   auto operator*() const {
-    if constexpr (std::is_const_v<T>) {
-      return std::remove_const_t<T>(Reference<std::remove_const_t<T>>(region, offset));
+    if constexpr (is_const<T>) {
+      return mutable_t<T>(Reference<mutable_t<T>>(region, offset));
     } else {
       return Reference<T>(region, offset);
     }
   }
-  template <class I>
-    requires std::is_integral_v<I>
+  template <integer I>
   Pointer operator+(I i) const { return {region, offset + int64_t(i) * int64_t(sizeof(T))}; }
-  template <class I>
-    requires std::is_integral_v<I>
+  template <integer I>
   Pointer operator-(I i) const { return {region, offset - int64_t(i) * int64_t(sizeof(T))}; }
   template <class I>
   Pointer& operator+=(I i) { return *this = *this + i; }

@@ -133,7 +133,7 @@ inline void simdgroup_multiply_accumulate(simdgroup_matrix<D, 8, 8>& d, const si
 template <class T, Space S, class P>
 inline void simdgroup_load(simdgroup_matrix<T, 8, 8>& m, const Pointer<S, P>& from, ulong stride = 8,
                            ulong2 origin = 0, bool transposed = false, int line = __builtin_LINE()) {
-  static_assert(std::is_same_v<std::remove_const_t<P>, T>);
+  static_assert(__is_same(mutable_t<P>, T));
   sim::collective("simdgroup_load", line, &m, 0, nullptr, 0);
   const uint row = sim::matrix_row(sim::current().lane), column = sim::matrix_column(sim::current().lane);
   for (int i = 0; i < 2; ++i) {

@@ -5,6 +5,7 @@ of the arrays themselves (so that writes in place are seen), and is recorded wit
 """
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from tests.metal_simulator.signature import ENTRY, Parameter, TemplateValue, ker
 Template = Sequence[tuple[str, TemplateValue]]
 Scalar = bool | int | float
 MAX_BUFFERS = 31
+MAX_THREADS = 1024
 
 
 class KernelFault(AssertionError):
@@ -252,7 +254,9 @@ class SimulatedKernel:
         threadgroup: tuple[int, int, int],
     ) -> int:
         size = tuple(min(t, g) for t, g in zip(threadgroup, grid, strict=True))
-        assert 0 < size[0] * size[1] * size[2] <= 1024, "threads per threadgroup"
+        num_threads = math.prod(threadgroup)  # as MLX counts them: before they are cut to the grid
+        if not 0 < num_threads <= MAX_THREADS:
+            raise ValueError(f"Thread group size ({num_threads}) is greater than {MAX_THREADS}")
         message = ctypes.create_string_buffer(1024)
         launch = _Launch(
             kernel=entry,
