@@ -56,7 +56,7 @@ struct Panel {
     int left = num_rows - tile * kTileRows;
     return left < kTileRows ? left : kTileRows;
   }
-  // [plane 2][column / 64 : 4][rows_in_tile][64]
+  // [column / 64 : 4][plane 2][rows_in_tile][64]
   const int8_t* block(int tile, int super) const {
     return planes + (int64_t(tile) * kTileRows * num_supers + super * rows_in_tile(tile)) * 512;
   }

@@ -55,7 +55,7 @@ static constexpr int dot_columns(const Format& f) { return f.group >= 64 ? 64 : 
 static constexpr int codes_bytes(const Format& f, int num_groups) { return num_groups * 64 * f.bits; }
 
 // Bytes of one tile's superblock that has `num_groups` (1..8) groups of 32 columns.
-static inline int super_bytes(const Format& f, int num_groups) {
+static constexpr int super_bytes(const Format& f, int num_groups) {
   int bytes = codes_bytes(f, num_groups);
   switch (f.kind) {
     case Kind::Super32: bytes += 8 * 16 + (f.mins ? 8 * 16 : 0) + 32 + (f.mins ? 32 : 0); break;

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "kernels.h"
+#include "prefetch.h"
 
 namespace localllm::avx2 {
 namespace {
@@ -137,12 +138,14 @@ struct Weights {
   template <int Rows>
   static void add_super(const uint8_t* tile, int half, __m256i table, const int16_t* const* x,
                         const BlockInfo* const* info, __m256* acc) {
-    constexpr ScaleOffsets at = scale_offsets({K, Bits, Zero, Mins, Number::F16, 32, nullptr}, 8);
+    constexpr Format kFormat = {K, Bits, Zero, Mins, Number::F16, 32, nullptr};
+    constexpr ScaleOffsets at = scale_offsets(kFormat, 8);
     constexpr int kParts = K == Kind::Super32 ? 1 : 2, kVectors = 8 / kParts;
     __m256i high[Rows], low[Rows], mins[Rows];
     for (int m = 0; m < Rows; ++m) high[m] = low[m] = mins[m] = _mm256_setzero_si256();
     for (int part = 0; part < 8 * kParts; ++part) {
       int g = part / kParts, first = part % kParts * kVectors;
+      if (half == 0 && first == 0) prefetch_ahead(tile, super_bytes(kFormat, 8) / 8, g);
       const int16_t* inputs[Rows];
       __m256i sums[Rows];
       for (int m = 0; m < Rows; ++m) {
@@ -203,6 +206,7 @@ struct Weights {
       __m256i sums[Rows];
       for (auto& s : sums) s = _mm256_setzero_si256();
       for (int g = i * groups; g < (i + 1) * groups; ++g) {
+        if (half == 0) prefetch_ahead(tile, super_bytes(f, num_groups) / num_groups, g);
         const int16_t* inputs[Rows];
         for (int m = 0; m < Rows; ++m) {
           inputs[m] = x[m] + g * 32;

@@ -1,76 +1,13 @@
-// Matmul with AVX-512 VNNI: the same integers and the same order of float operations as
-// matmul_scalar.cpp, sixteen weight rows to a vector and up to four (dense: eight) inputs at a time.
+// Matmul of quantized weights with AVX-512 VNNI: the same integers and the same order of float
+// operations as matmul_scalar.cpp, sixteen weight rows to a vector and up to four inputs at a time.
 #include <algorithm>
-#include <limits>
 
 #include "avx512_codes.h"
-#include "kernels.h"
+#include "avx512_matmul.h"
+#include "prefetch.h"
 
 namespace localllm::avx512 {
 namespace {
-
-// ---- activations ----
-
-void quantize_values(const float* x, int num_columns, int8_t* planes, int64_t plane_stride,
-                     int64_t step_stride, BlockInfo& info) {
-  __m512 v[16], top = _mm512_setzero_ps();
-  __mmask16 bad = 0;
-  for (int i = 0; i < 16; ++i) {
-    int left = num_columns - i * 16;
-    __mmask16 mask = left <= 0 ? 0 : row_mask(left);
-    v[i] = _mm512_maskz_loadu_ps(mask, x + i * 16);
-    __m512 magnitude = _mm512_abs_ps(v[i]);
-    bad |= _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(std::numeric_limits<float>::infinity()),
-                              _CMP_NLT_UQ);
-    top = _mm512_max_ps(top, magnitude);
-  }
-  float largest = bad ? 0.0f : _mm512_reduce_max_ps(top);
-  if (largest < 1e-30f) largest = 0;
-  info.scale = bad ? std::numeric_limits<float>::quiet_NaN() : largest / kQuantMax;
-  __m512 inverse = _mm512_set1_ps(largest > 0 ? kQuantMax / largest : 0.0f);
-  for (int i = 0; i < 16; ++i) {
-    __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(v[i], inverse));
-    if (bad) q = _mm512_setzero_si512();
-    __m512i high = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
-    __m512i low = _mm512_sub_epi32(q, _mm512_slli_epi32(high, 8));
-    int8_t* to = planes + i / 4 * step_stride + i % 4 * 16;
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(high));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + plane_stride), _mm512_cvtepi32_epi8(low));
-  }
-}
-
-void sum_groups(const int8_t* planes, int64_t plane_stride, int64_t step_stride, BlockInfo& info) {
-  const __m512i ones = _mm512_set1_epi8(1);
-  for (int plane = 0; plane < 2; ++plane)
-    for (int step = 0; step < 4; ++step) {
-      __m512i bytes = load64(planes + plane * plane_stride + step * step_stride);
-      __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, bytes);
-      s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
-      s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
-      alignas(16) int32_t sums[4];
-      _mm_store_si128(reinterpret_cast<__m128i*>(sums),
-                      _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s)));
-      for (int i = 0; i < 4; ++i) info.sums16[plane][step * 4 + i] = int16_t(sums[i]);
-    }
-  complete(info);
-}
-
-void quantize_rows(const float* x, const Panel& panel, int begin, int end) {
-  for (int row = begin; row < end; ++row) {
-    int tile = row / kTileRows, r = row % kTileRows, rows = panel.rows_in_tile(tile);
-    for (int s = 0; s < panel.num_supers; ++s) {
-      int columns = std::min(kSuper, panel.num_columns - s * kSuper);
-      auto* planes = const_cast<int8_t*>(panel.block(tile, s)) + r * 64;
-      auto* info = const_cast<BlockInfo*>(panel.block_info(tile, s)) + r;
-      int64_t plane_stride = int64_t(rows) * 256, step_stride = int64_t(rows) * 64;
-      quantize_values(x + int64_t(row) * panel.num_columns + s * kSuper, columns, planes,
-                      plane_stride, step_stride, *info);
-      sum_groups(planes, plane_stride, step_stride, *info);
-    }
-  }
-}
-
-// ---- quantized weights ----
 
 template <int Rows>
 struct Inputs {  // rows r .. r + Rows of a panel block
@@ -81,8 +18,8 @@ struct Inputs {  // rows r .. r + Rows of a panel block
   Inputs(const Panel& panel, int tile, int super, int r)
       : planes(panel.block(tile, super) + r * 64),
         info(panel.block_info(tile, super) + r),
-        plane_stride(int64_t(panel.rows_in_tile(tile)) * 256),
-        step_stride(int64_t(panel.rows_in_tile(tile)) * 64) {}
+        plane_stride(int64_t(panel.rows_in_tile(tile)) * 64),
+        step_stride(2 * plane_stride) {}
 
   const int8_t* group(int g, int row, int plane) const {
     return planes + plane * plane_stride + g / 2 * step_stride + row * 64 + g % 2 * 32;
@@ -128,8 +65,10 @@ inline void add_scaled(Pair& total, const Pair& part, __m512i scale) {
 }
 
 template <int Bits, int Zero, bool Codebook, int Rows>
-inline void super32_dots(const uint8_t* tile, __m512i table, const Inputs<Rows>& x, Pair* total) {
+inline void super32_dots(const uint8_t* tile, int num_bytes, __m512i table, const Inputs<Rows>& x,
+                         Pair* total) {
   for (int g = 0; g < 8; ++g) {
+    prefetch_ahead(tile, num_bytes / 8, g);
     __m512i v[8];
     load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
     __m512i scale = _mm512_cvtepi8_epi32(load16(tile + 8 * 64 * Bits + g * 16));
@@ -143,8 +82,9 @@ inline void super32_dots(const uint8_t* tile, __m512i table, const Inputs<Rows>&
 }
 
 template <int Bits, int Zero, bool Nibbles, int Rows>
-inline void super16_dots(const uint8_t* tile, const Inputs<Rows>& x, Pair* total) {
+inline void super16_dots(const uint8_t* tile, int num_bytes, const Inputs<Rows>& x, Pair* total) {
   for (int g = 0; g < 8; ++g) {
+    prefetch_ahead(tile, num_bytes / 8, g);
     __m512i v[8];
     load_codes<Bits>(tile + g * 64 * Bits, v);
     for (int half = 0; half < 2; ++half) {
@@ -188,18 +128,18 @@ inline __m512 as_float(const Pair& sum) {
 
 template <Kind K, int Bits, int Zero, bool Mins, bool Codebook>
 struct Weights {
-  static constexpr ScaleOffsets offsets() {
-    return scale_offsets({K, Bits, Zero, Mins, Number::F16, 32, nullptr}, 8);
-  }
+  static constexpr Format kFormat = {K, Bits, Zero, Mins, Number::F16, 32, nullptr};
 
   template <int Rows>
   static void add_super(const Format& f, const uint8_t* tile, __m512i table,
                         const Inputs<Rows>& x, int, __m512* acc) {
     Pair total[Rows];
     for (auto& t : total) t.high = t.low = _mm512_setzero_si512();
-    if constexpr (K == Kind::Super32) super32_dots<Bits, Zero, Codebook, Rows>(tile, table, x, total);
-    else super16_dots<Bits, Zero, Mins, Rows>(tile, x, total);
-    const ScaleOffsets at = offsets();
+    constexpr int kBytes = super_bytes(kFormat, 8);
+    if constexpr (K == Kind::Super32)
+      super32_dots<Bits, Zero, Codebook, Rows>(tile, kBytes, table, x, total);
+    else super16_dots<Bits, Zero, Mins, Rows>(tile, kBytes, x, total);
+    constexpr ScaleOffsets at = scale_offsets(kFormat, 8);
     __m512 d = load_halves(tile + at.d), dmin;
     if constexpr (Mins) dmin = load_halves(tile + at.dmin);
     for (int m = 0; m < Rows; ++m) {
@@ -219,7 +159,7 @@ struct Weights {
   static void add_grouped(const Format& f, const uint8_t* tile, __m512i table,
                           const Inputs<Rows>& x, int num_groups, __m512* acc) {
     const ScaleOffsets at = scale_offsets(f, num_groups);
-    int size = number_bytes(f.number);
+    int size = number_bytes(f.number), group_bytes = super_bytes(f, num_groups) / num_groups;
     __m512 sum[Rows];
     for (auto& s : sum) s = _mm512_setzero_ps();
     int columns = dot_columns(f), groups = columns / kGroup;
@@ -227,6 +167,7 @@ struct Weights {
       Pair part[Rows];
       for (auto& p : part) p.high = p.low = _mm512_setzero_si512();
       for (int g = i * groups; g < (i + 1) * groups; ++g) {
+        prefetch_ahead(tile, group_bytes, g);
         __m512i v[8];
         load_values<Bits, Codebook>(tile + g * 64 * Bits, table, v);
         for (int m = 0; m < Rows; ++m) {
@@ -291,66 +232,6 @@ struct Weights {
   }
 };
 
-// ---- dense weights ----
-
-// Two columns of 16 rows.
-struct Columns {
-  __m512 even, odd;
-};
-
-template <Number N>
-inline Columns load_columns(const uint8_t* p) {
-  if constexpr (N == Number::F32) {
-    return {_mm512_loadu_ps(p), _mm512_loadu_ps(p + 64)};
-  } else if constexpr (N == Number::BF16) {
-    __m512i v = load64(p);
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
-            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(int32_t(0xffff0000))))};
-  } else {
-    __m512i v = load64(p);
-    return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)),
-            _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)))};
-  }
-}
-
-template <Number N, int Rows>
-void dense_rows(const MatmulJob& job, const uint8_t* tile, int input, float* y, __mmask16 mask) {
-  constexpr int kPairBytes = N == Number::F32 ? 128 : 64;
-  int columns = job.num_columns;
-  const float* x = job.x + int64_t(input) * columns;
-  __m512 acc[Rows];
-  for (auto& a : acc) a = _mm512_setzero_ps();
-  int k = 0;
-  for (; k + 2 <= columns; k += 2, tile += kPairBytes) {
-    Columns w = load_columns<N>(tile);
-    for (int m = 0; m < Rows; ++m) {
-      const float* row = x + int64_t(m) * columns + k;
-      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(row[0]), w.even, acc[m]);
-      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(row[1]), w.odd, acc[m]);
-    }
-  }
-  if (k < columns) {
-    Columns w = load_columns<N>(tile);
-    for (int m = 0; m < Rows; ++m)
-      acc[m] = _mm512_fmadd_ps(_mm512_set1_ps(x[int64_t(m) * columns + k]), w.even, acc[m]);
-  }
-  for (int m = 0; m < Rows; ++m)
-    _mm512_mask_storeu_ps(y + int64_t(input + m) * job.num_rows, mask, acc[m]);
-}
-
-template <Number N>
-void dense(const MatmulJob& job, int begin, int end) {
-  for (int t = begin; t < end; ++t) {
-    const uint8_t* tile = job.weights + t * tile_bytes(job.format, job.num_columns);
-    float* y = job.y + t * kTileRows;
-    __mmask16 mask = row_mask(job.num_rows - t * kTileRows);
-    int input = 0;
-    for (; input + 8 <= job.num_inputs; input += 8) dense_rows<N, 8>(job, tile, input, y, mask);
-    for (; input + 4 <= job.num_inputs; input += 4) dense_rows<N, 4>(job, tile, input, y, mask);
-    for (; input < job.num_inputs; ++input) dense_rows<N, 1>(job, tile, input, y, mask);
-  }
-}
-
 using Run = void (*)(const MatmulJob&, int, int);
 
 template <int Bits>
@@ -388,9 +269,7 @@ Run pick(const Format& f) {
       return f.bits == 3 ? Weights<Kind::Super16, 3, 4, false, false>::run
                          : Weights<Kind::Super16, 2, 0, true, false>::run;
     case Kind::Grouped: return grouped(f);
-    default:
-      if (f.number == Number::F32) return dense<Number::F32>;
-      return f.number == Number::F16 ? dense<Number::F16> : dense<Number::BF16>;
+    default: return dense_matmul;
   }
 }
 

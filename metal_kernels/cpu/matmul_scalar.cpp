@@ -41,7 +41,7 @@ void quantize_rows(const float* x, const Panel& panel, int begin, int end) {
       auto* planes = const_cast<int8_t*>(panel.block(tile, s)) + r * 64;
       auto* info = const_cast<BlockInfo*>(panel.block_info(tile, s)) + r;
       quantize_block(x + int64_t(row) * panel.num_columns + s * kSuper, columns, planes,
-                     int64_t(rows) * 256, int64_t(rows) * 64, *info);
+                     int64_t(rows) * 64, int64_t(rows) * 128, *info);
     }
   }
 }
@@ -55,8 +55,8 @@ struct Dot {
 struct Block {  // one row's view of a panel block
   const int8_t* planes;
   int rows;
-  int high(int k) const { return planes[k / 64 * rows * 64 + k % 64]; }
-  int low(int k) const { return planes[rows * 256 + k / 64 * rows * 64 + k % 64]; }
+  int high(int k) const { return planes[k / 64 * rows * 128 + k % 64]; }
+  int low(int k) const { return planes[k / 64 * rows * 128 + rows * 64 + k % 64]; }
 };
 
 Dot dot(const Format& f, const uint8_t* tile, int row, const Block& x, int begin, int end) {

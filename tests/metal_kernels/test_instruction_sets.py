@@ -44,7 +44,7 @@ def test_quantized_products_are_the_same_bits(isa, name, choose_isa):
     choose_isa("scalar")
     expected = product(matrix, x)
     choose_isa(isa)
-    for count in (1, 2, 3, 4, 16, 37):
+    for count in (1, 2, 3, 4, 5, 8, 9, 16, 37):
         got = product(matrix, x[:count])
         if isa == "avx2" and quantized_in_superblocks(name):
             np.testing.assert_allclose(got, expected[:count], rtol=1e-5, atol=1e-4)
@@ -62,7 +62,7 @@ def test_affine_products_are_the_same_bits(isa, bits, group_size, choose_isa):
     choose_isa("scalar")
     expected = product(matrix, x)
     choose_isa(isa)
-    for count in (1, 3, 21):
+    for count in (1, 3, 5, 8, 9, 16, 21):
         np.testing.assert_array_equal(product(matrix, x[:count]), expected[:count])
 
 

@@ -12,6 +12,7 @@ AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"]
 AMX = [*AVX512, "-mamx-tile", "-mamx-int8", "-mamx-bf16"]
 PER_ISA = ("attention.cpp", "attention_int8.cpp", "pointwise.cpp", "quantize.cpp")
+AVX512_ONLY = ("activations_avx512.cpp", "dense_avx512.cpp", "matmul_avx512.cpp")
 PLAIN = (
     "dispatch.cpp",
     "formats.cpp",
@@ -24,7 +25,7 @@ UNITS = [
     *((name, []) for name in PLAIN),
     *((name, []) for name in (*PER_ISA, "matmul_scalar.cpp")),
     *((name, AVX2) for name in (*PER_ISA, "matmul_avx2.cpp")),
-    *((name, AVX512) for name in (*PER_ISA, "matmul_avx512.cpp")),
+    *((name, AVX512) for name in (*PER_ISA, *AVX512_ONLY)),
     *((name, AMX) for name in ("dense_amx.cpp", "matmul_amx.cpp")),
 ]
 
