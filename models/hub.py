@@ -28,6 +28,9 @@ from models.hub_errors import as_user_error, is_passing, retry_after_s, summariz
 
 T = TypeVar("T")
 
+constants.HF_HUB_DISABLE_TELEMETRY = True
+"""Else it asks the Hub for a list of programs first, to tell it which of them is calling."""
+
 RETRY_BASE_S = 0.5
 RETRY_MAX_S = 30.0
 MAX_TRIES = 6
@@ -92,6 +95,7 @@ class Hub:
         on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        _open_session()
         self.headers = build_hf_headers(token=token, library_name="localllm")
         self._api = HfApi(endpoint=self.endpoint, token=token, library_name="localllm")
         self._cancelled = cancelled or threading.Event()
@@ -226,6 +230,22 @@ class Hub:
         """A page's address on our endpoint, wherever a mirror says it is: the token goes there."""
         parts = urlsplit(url)
         return f"{self.endpoint}{parts.path}?{parts.query}"
+
+
+def _open_session() -> None:
+    """Open huggingface_hub's session, where proxies are read from the environment.
+
+    Raises:
+        InvalidInput: one of them is of no use.
+    """
+    try:
+        get_session()
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise InvalidInput(
+            f"the proxy in the environment cannot be used: {error}",
+            hint="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT; SOCKS is not known. "
+            "NO_PROXY names hosts to reach without.",
+        ) from None
 
 
 def _parse_file(found: dict[str, Any]) -> HubFile:

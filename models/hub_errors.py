@@ -3,8 +3,11 @@
 Source for the status codes and headers: huggingface_hub, `hf_raise_for_status`.
 """
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -58,9 +61,19 @@ def as_user_error(error: Exception, what: str, endpoint: str, *, has_token: bool
     if isinstance(error, OfflineModeIsEnabled):
         return Unreachable(f"{what}: HF_HUB_OFFLINE is set", hint="Unset it to pull.")
     return Unreachable(
-        f"{what}: no answer from {endpoint}: {summarize_failure(error)}",
+        f"{what}: no answer from {endpoint}{_way(endpoint)}: {summarize_failure(error)}",
         hint=f"Check the network; HTTPS_PROXY and HF_ENDPOINT are honoured. {_KEPT}",
     )
+
+
+def _way(endpoint: str) -> str:
+    """Which proxy was asked for the way, without the password in it."""
+    parts = urlsplit(endpoint)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return ""
+    return f" through the proxy {re.sub(r'^.*(//|@)', '', proxy)}"
 
 
 def _from_status(error: HfHubHTTPError, what: str, endpoint: str, has_token: bool) -> UserError:
