@@ -40,13 +40,13 @@ class DaemonClient:
         *,
         timeout_s: float | None = None,
         api_key: str = "",
-        draft: str | None = None,
+        chat_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         self.port = port
         self._timeout_s = timeout_s
         self._api_key = api_key
-        self._draft = draft
+        self._chat_options = dict(chat_options or {})
         self._streams: set[http.client.HTTPConnection] = set()
 
     def __enter__(self) -> Self:
@@ -85,8 +85,8 @@ class DaemonClient:
 
     def chat(self, body: Mapping[str, Any]) -> Iterator[Json]:
         """Chunks of `/api/chat`."""
-        if self._draft is not None:
-            body = {**body, "options": {**body.get("options", {}), "draft": self._draft}}
+        if self._chat_options:
+            body = {**body, "options": {**body.get("options", {}), **self._chat_options}}
         return self._stream("/api/chat", body)
 
     def generate(self, body: Mapping[str, Any]) -> Iterator[Json]:

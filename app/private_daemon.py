@@ -5,10 +5,10 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from app.client import CONNECT_TIMEOUT_S, DaemonClient, Json, error_of
 from app.locations import launcher, log_dir
@@ -22,21 +22,25 @@ MAX_LOG_BYTES = 1 << 20
 
 @contextmanager
 def connect_or_start(
-    settings: Settings, preload: str | None = None, draft: str | None = None
+    settings: Settings,
+    preload: str | None = None,
+    chat_options: Mapping[str, Any] | None = None,
 ) -> Iterator[DaemonClient]:
     """A client of the daemon that runs, else of a private one that ends with this process.
 
     A private daemon loads `preload` at once, while it is still starting itself. Its log goes to a
-    file of the log directory. Chats are answered with the help of `draft`, if any.
+    file of the log directory. Every chat has `chat_options`.
     """
     running = DaemonClient(settings.host, settings.port, timeout_s=CONNECT_TIMEOUT_S)
     if running.is_up():
-        with DaemonClient(*settings.address, api_key=settings.api_key, draft=draft) as client:
+        with DaemonClient(
+            *settings.address, api_key=settings.api_key, chat_options=chat_options
+        ) as client:
             yield client
         return
     with (
         _private_daemon(settings, preload) as address,
-        DaemonClient(*address, api_key=settings.api_key, draft=draft) as own,
+        DaemonClient(*address, api_key=settings.api_key, chat_options=chat_options) as own,
     ):
         yield own
 

@@ -13,6 +13,7 @@ from typing import Any
 from engine.request import Grammar, RequestStats, SamplingParams
 from models import errors
 from models.errors import UserError
+from models.memory_plan import KvType
 
 Json = dict[str, Any]
 
@@ -30,6 +31,8 @@ class Load:
     """Whether a draft model that does not suit the model is an error, or is left out."""
     max_context_tokens: int | None = None
     kv_cache_bytes: int | None = None
+    kv_type: KvType | None = None
+    """How keys and values are kept; None: as memory allows."""
     num_threads: int | None = None
     prefix_directory: str | None = None
     """Where prefixes outlive the worker; None: nowhere."""
@@ -137,6 +140,10 @@ class Ready:
     weight_bytes: int
     kv_bytes: int
     load_s: float
+    kv_type: KvType = "f16"
+    """How keys and values are kept."""
+    kv_token_bytes: int = 0
+    """Bytes of one token's; 0 where they are not kept by the token."""
     supports_tools: bool = False
     supports_thinking: bool = False
     replaced_kernels: Sequence[str] = ()

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from app.durations import parse_seconds
 from models.errors import InvalidInput
+from models.memory_plan import parse_kv_type
 
 DEFAULT_PORT = 11434
 """Ollama's, so that its clients find us."""
@@ -111,6 +112,10 @@ class Settings:
     """For all loaded models together; None: three quarters of the machine's."""
     kv_cache_bytes: int | None = _setting(parse_size, "LOCALLLM_KV_CACHE", default=None)
     """For each model's keys and values; None: the engine decides."""
+    kv_type: Literal["f16", "q8_0"] | None = _setting(
+        parse_kv_type, "LOCALLLM_KV_TYPE", "OLLAMA_KV_CACHE_TYPE", default=None
+    )
+    """How they are kept; None: in 8 bits where memory is too short for 16."""
     prefix_disk_bytes: int = _setting(parse_size, "LOCALLLM_PREFIX_DISK", default=4 * 2**30)
     """For each model's computed prompts on disk, which outlive its worker; 0: none."""
     max_context_tokens: int | None = _setting(

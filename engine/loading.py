@@ -75,6 +75,8 @@ class ModelInfo:
     weight_bytes: int
     embedding_length: int
     kv_type: KvType
+    kv_token_bytes: int
+    """Bytes of one token's keys and values, a draft model's too."""
     replaced_kernels: tuple[str, ...] = ()
     """Metal kernels that failed their check on this machine, and how."""
 
@@ -145,6 +147,7 @@ def load_model(
         weight_bytes=weight_bytes,
         embedding_length=int(loaded.config.get("hidden_size") or 0),
         kv_type=plan.kv_type,
+        kv_token_bytes=plan.token_bytes,
         replaced_kernels=tuple(replaced_kernels()),
     )
     disk_cache = _open_disk_cache(files, options, plan.kv_type) if runner.is_paged else None

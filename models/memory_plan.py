@@ -97,6 +97,8 @@ class MemoryPlan:
     cache_tokens: int
     """In all conversations together."""
     kv_type: KvType = "f16"
+    token_bytes: int = 0
+    """Keys and values of one token, kept so."""
     given_up: tuple[str, ...] = ()
 
     @property
@@ -106,12 +108,11 @@ class MemoryPlan:
 
     def with_cache(self, cache_bytes: int, needs: MemoryNeeds) -> "MemoryPlan":
         """With a cache of a size that somebody else decided."""
-        token_bytes = needs.bytes_per_token(self.kv_type)
         wanted = needs.context_tokens * needs.num_parallel
-        cache_tokens = min(wanted, cache_bytes // token_bytes) if token_bytes else wanted
+        cache_tokens = min(wanted, cache_bytes // self.token_bytes) if self.token_bytes else wanted
         return replace(
             self,
-            cache_bytes=cache_tokens * token_bytes,
+            cache_bytes=cache_tokens * self.token_bytes,
             cache_tokens=cache_tokens,
             context_tokens=min(cache_tokens, needs.context_tokens),
         )
@@ -156,6 +157,7 @@ def _plan(needs: MemoryNeeds, budget: int, step_tokens: int, kv_type: KvType) ->
         min(cache_tokens, needs.context_tokens),
         cache_tokens,
         kv_type,
+        token_bytes,
     )
 
 
@@ -163,7 +165,7 @@ def _refusal(needs: MemoryNeeds, plan: MemoryPlan, memory_bytes: int) -> Busy:
     context = needs.context_tokens
     if not needs.is_context_asked:
         context = min(MIN_CONTEXT_TOKENS, context)
-    token_bytes = needs.bytes_per_token(plan.kv_type)
+    token_bytes = plan.token_bytes
     wanted = needs.weight_bytes + plan.step_bytes + PROCESS_BYTES + context * token_bytes
     return Busy(
         f"not enough memory: {_gb(needs.weight_bytes)} of weights, "

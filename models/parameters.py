@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from models.errors import InvalidInput
+from models.memory_plan import parse_kv_type
 from models.name import near_names
 
 WHOLE, NUMBER, FLAG, TEXTS = "whole number", "number", "true or false", "text"
-NAME = "model name"
+NAME, KV_TYPE = "model name", "f16, q8_0 or auto"
 
 TYPES = {
     "num_ctx": WHOLE,
@@ -32,8 +33,10 @@ TYPES = {
     "use_mmap": FLAG,
     "stop": TEXTS,
     "draft": NAME,
+    "kv_type": KV_TYPE,
 }
-"""Source: ollama, api/types.go (`Options`, `Runner`); `draft` is ours: a model that drafts."""
+"""Source: ollama, api/types.go (`Options`, `Runner`). Ours are `draft`, a model that drafts, and
+`kv_type`, how keys and values are kept."""
 
 FORMER = frozenset({
     "numa", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock", "num_gqa", "mirostat",
@@ -89,10 +92,16 @@ def _parse_flag(text: str) -> bool:
     return known[text.lower()]
 
 
+def _parse_kv_type(text: str) -> str:
+    parse_kv_type(text)
+    return text
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     WHOLE: _parse_whole,
     NUMBER: _parse_number,
     FLAG: _parse_flag,
     TEXTS: str,
     NAME: str,
+    KV_TYPE: _parse_kv_type,
 }

@@ -27,6 +27,12 @@ draft_option = click.option(
     help="A smaller model of the same family drafts; the text stays the same.",
 )
 
+kv_type_option = click.option(
+    "--kv-type",
+    metavar="TYPE",
+    help="Keep keys and values as f16, q8_0 (half the memory) or auto: q8_0 where f16 is too much.",
+)
+
 
 def number_option(
     name: str, default: float | None, kind: click.ParamType[Any], text: str

@@ -9,6 +9,7 @@ import click
 from app.cli.arguments import (
     draft_option,
     json_option,
+    kv_type_option,
     model_argument,
     number_option,
     open_library,
@@ -16,6 +17,7 @@ from app.cli.arguments import (
 from app.cli.output import print_json
 from app.settings import read_settings
 from app.sizes import format_bytes
+from models.memory_plan import parse_kv_type
 
 
 @click.command("bench")
@@ -26,6 +28,7 @@ from app.sizes import format_bytes
 @number_option("--threads", None, click.IntRange(1), "CPU threads; default: physical cores.")
 @number_option("--repeat", 3, click.IntRange(1), "Runs; the median counts.")
 @draft_option
+@kv_type_option
 @json_option
 def bench_command(
     model: str,
@@ -35,6 +38,7 @@ def bench_command(
     threads: int | None,
     repeat: int,
     draft: str | None,
+    kv_type: str | None,
     as_json: bool,
 ) -> None:
     """Measure the speed of a model.
@@ -63,6 +67,7 @@ def bench_command(
             max_running=batch,
             max_draft_tokens=0 if draft is None else EngineOptions.max_draft_tokens,
             draft=None if draft is None else resolve(draft, library),
+            kv_type=None if kv_type is None else parse_kv_type(kv_type),
             num_threads=threads,
         ),
     )
@@ -75,6 +80,8 @@ def bench_command(
         "quantization": loaded.info.quantization,
         "num_parameters": loaded.info.num_parameters,
         "weight_bytes": loaded.info.weight_bytes,
+        "kv_type": loaded.info.kv_type,
+        "kv_token_bytes": loaded.info.kv_token_bytes,
         "backend": kernels.backend,
         "isa": kernels.isa,
         "num_threads": kernels.num_threads,

@@ -26,7 +26,7 @@ def ps_command(as_json: bool) -> None:
     if as_json:
         print_json(loaded)
     else:
-        headers = ("NAME", "ID", "SIZE", "CONTEXT", "UNTIL")
+        headers = ("NAME", "ID", "SIZE", "CONTEXT", "KV", "UNTIL")
         print_table(headers, [_row(model) for model in loaded])
         for model in loaded:
             for replaced in model.get("replaced_kernels", ()):
@@ -39,6 +39,7 @@ def _row(model: dict[str, Any]) -> tuple[str, ...]:
         model["digest"][:12],
         format_bytes(model["size"]),
         str(model["context_length"]),
+        f"{model['kv_type']}, {format_bytes(model['kv_bytes_per_token'])}/token",
         _until(datetime.fromisoformat(model["expires_at"])),
     )
 

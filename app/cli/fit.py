@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli.arguments import json_option, model_argument, number_option, open_library
+from app.cli.arguments import (
+    json_option,
+    kv_type_option,
+    model_argument,
+    number_option,
+    open_library,
+)
 from app.cli.output import print_json
 from app.settings import read_settings
-from app.sizes import format_bytes
+from app.sizes import describe_cache, format_bytes
 from models.errors import Busy
 
 if TYPE_CHECKING:
@@ -20,10 +26,16 @@ if TYPE_CHECKING:
 @model_argument
 @number_option("--context", None, click.IntRange(4), "Tokens of one conversation.")
 @number_option("--parallel", 1, click.IntRange(1), "Conversations of that length at once.")
+@kv_type_option
 @click.option("--chip", metavar="NAME", help='Another machine: "M4 Pro 24GB".')
 @json_option
 def fit_command(
-    model: str, context: int | None, parallel: int, chip: str | None, as_json: bool
+    model: str,
+    context: int | None,
+    parallel: int,
+    kv_type: str | None,
+    chip: str | None,
+    as_json: bool,
 ) -> None:
     """Say whether a model fits into memory, what it takes there and how fast it will be.
 
@@ -33,7 +45,7 @@ def fit_command(
     """
     from models.details import describe
     from models.fit import fit_context, total_memory_bytes
-    from models.memory_plan import make_needs, plan_memory
+    from models.memory_plan import make_needs, parse_kv_type, plan_memory
     from models.resolve import resolve
 
     files = resolve(model, open_library(read_settings()))
@@ -47,6 +59,7 @@ def fit_command(
         context_tokens=context,
         num_parallel=parallel,
         value_bytes=2 if machine else 4,
+        kv_type=None if kv_type is None else parse_kv_type(kv_type),
     )
     plan, refusal = None, ""
     try:
@@ -66,7 +79,7 @@ def fit_command(
         ("machine", f"{machine.name if machine else 'this one'}, {format_bytes(memory_bytes)}"),
         ("fit", fit.fit),
         ("weights", format_bytes(fit.weight_bytes)),
-        ("cache", f"{format_bytes(1000 * fit.token_bytes)} for 1,000 tokens, at most"),
+        ("cache", describe_cache(found.metadata)),
         ("trained context", f"{fit.trained_tokens:,} tokens"),
         ("context that fits", f"{fit.comfortable_tokens:,} tokens"),
         *(_describe_plan(plan, parallel) if plan else [("plan", refusal)]),
@@ -88,7 +101,7 @@ def _describe_plan(plan: "MemoryPlan", parallel: int) -> list[tuple[str, str]]:
     together = f", {plan.cache_tokens:,} in all" if parallel > 1 else ""
     return [
         ("planned context", f"{plan.context_tokens:,} tokens{together}"),
-        ("planned cache", format_bytes(plan.cache_bytes)),
+        ("planned cache", f"{format_bytes(plan.cache_bytes)} as {plan.kv_type}"),
         ("to compute", f"{format_bytes(plan.step_bytes)}, {plan.step_tokens} tokens a step"),
         ("in all", f"{format_bytes(plan.total_bytes)} of {format_bytes(plan.budget_bytes)}"),
         *([("given up", ", ".join(plan.given_up))] if plan.given_up else []),
@@ -104,9 +117,8 @@ def _expected_tokens_s(
     bandwidth = machine.bandwidth_bytes_s if machine else _measure_bandwidth()
     if bandwidth is None:
         return None
-    token_bytes = needs.bytes_per_token(plan.kv_type)
     context_tokens = parallel * plan.context_tokens // 2
-    one = expected_tokens_s(needs.weight_bytes, token_bytes, context_tokens, bandwidth)
+    one = expected_tokens_s(needs.weight_bytes, plan.token_bytes, context_tokens, bandwidth)
     return parallel * one
 
 

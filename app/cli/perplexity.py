@@ -10,6 +10,7 @@ from app.cli.arguments import (
     adapter_option,
     find_adapter_path,
     json_option,
+    kv_type_option,
     model_argument,
     number_option,
     open_library,
@@ -17,6 +18,7 @@ from app.cli.arguments import (
 )
 from app.cli.output import print_json
 from app.settings import read_settings
+from models.memory_plan import parse_kv_type
 
 if TYPE_CHECKING:
     from engine.perplexity import Perplexity
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @number_option("--window", 512, click.IntRange(4), "Tokens of each window.")
 @adapter_option
+@kv_type_option
 @json_option
 def perplexity_command(
-    model: str, file: Path, window: int, adapter: str | None, as_json: bool
+    model: str, file: Path, window: int, adapter: str | None, kv_type: str | None, as_json: bool
 ) -> None:
     """Measure how well a model predicts the text in FILE.
 
@@ -45,7 +48,9 @@ def perplexity_command(
     from engine.loading import EngineOptions, load_model
     from engine.perplexity import measure_perplexity
 
-    loaded = load_model(files, EngineOptions(max_context_tokens=window + 1, adapter=applied))
+    kept = None if kv_type is None else parse_kv_type(kv_type)
+    options = EngineOptions(max_context_tokens=window + 1, adapter=applied, kv_type=kept)
+    loaded = load_model(files, options)
 
     def on_window(so_far: "Perplexity", num_windows: int) -> None:
         if not as_json:

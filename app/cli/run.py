@@ -15,6 +15,7 @@ from app.cli.arguments import (
     draft_option,
     find_adapter_path,
     json_option,
+    kv_type_option,
     model_argument,
     model_reference,
     number_option,
@@ -60,6 +61,7 @@ _PATIENCE_S = 1.0
 )
 @adapter_option
 @draft_option
+@kv_type_option
 @click.option("--think/--no-think", default=None, help="For models that can think: do, or do not.")
 @click.option("--keep-alive", metavar="TIME", help="Keep the model loaded: 10m, 1h, 0 or -1.")
 @click.option("--verbose", is_flag=True, help="Print speed and counts to stderr afterwards.")
@@ -80,14 +82,14 @@ def run_command(
     """
     settings = read_settings()
     name = model_reference(model, settings)
+    options["draft"] = optional_reference(options["draft"], settings)
     body = {
         "model": name,
         "messages": _messages(options["system"], _read_prompt(prompt)),
         **_request_fields(options, find_adapter_path(options["adapter"], settings)),
     }
-    draft = optional_reference(options["draft"], settings)
-    preload = None if "adapter" in body or draft else name
-    with connect_or_start(settings, preload, draft) as client:
+    is_plain = "adapter" not in body and not options["draft"] and not options["kv_type"]
+    with connect_or_start(settings, name if is_plain else None) as client:
         if as_json:
             print_json(collect(client.chat(body)))
             return
@@ -136,6 +138,8 @@ def _request_fields(given: Mapping[str, Any], adapter: Path | None) -> dict[str,
         "seed": given["seed"],
         "num_predict": given["max_tokens"],
         "num_ctx": given["num_ctx"],
+        "draft": given["draft"],
+        "kv_type": given["kv_type"],
         "stop": list(given["stop"]) or None,
     }
     fields = {

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import click
 
-from app.cli.arguments import model_reference, optional_reference
+from app.cli.arguments import kv_type_option, model_reference, optional_reference
 from app.durations import parse_seconds
 from app.settings import read_settings
+from models.memory_plan import parse_kv_type
 
 
 @click.command("serve")
@@ -17,6 +18,7 @@ from app.settings import read_settings
 @click.option(
     "--draft", metavar="MODEL", help="Drafts for every model with the same tokens; LOCALLLM_DRAFT."
 )
+@kv_type_option
 @click.option(
     "--keep-alive", metavar="TIME", help="Unload after so long unused: 10m, 1h, -1: never."
 )
@@ -27,6 +29,7 @@ def serve_command(
     allow_remote: bool,
     preload: str | None,
     draft: str | None,
+    kv_type: str | None,
     keep_alive: str | None,
     private: bool,
 ) -> None:
@@ -42,6 +45,8 @@ def serve_command(
         settings = replace(settings, keep_alive_s=parse_seconds(keep_alive))
     if draft is not None:
         settings = replace(settings, draft=model_reference(draft, settings))
+    if kv_type is not None:
+        settings = replace(settings, kv_type=parse_kv_type(kv_type))
     name = optional_reference(preload, settings)
     from app.daemon.serve import serve
 

@@ -8,7 +8,7 @@ import click
 from app.cli.arguments import json_option, model_argument, open_library
 from app.cli.output import print_json, print_labelled, print_table
 from app.settings import read_settings
-from app.sizes import format_bytes
+from app.sizes import describe_cache, format_bytes
 from models.errors import InvalidInput
 from models.manifest import Manifest
 from models.name import ModelName
@@ -96,6 +96,7 @@ def _print_facts(files: "ModelFiles", found: "ModelDetails", receipt: "Receipt |
         ("size", format_bytes(found.total_bytes)),
         ("context length", f"{details.context_length:,} tokens"),
         ("embedding length", f"{details.embedding_length:,}"),
+        ("cache", describe_cache(found.metadata)),
         ("abilities", ", ".join(details.capabilities)),
         ("license", _first_line(found.license)),
         ("system prompt", _first_line(files.system)),

@@ -9,6 +9,7 @@ from app.daemon.ollama_replies import rfc3339
 from models.errors import InvalidInput, NotFound
 from models.files import ModelFiles
 from models.manifest import Details, Manifest
+from models.memory_plan import parse_kv_type
 from models.name import ModelName
 from models.resolve import resolve, resolve_adapter
 from models.store import Library
@@ -23,10 +24,16 @@ class Catalog:
         self.library = library
         self._details: dict[str, Details] = {}
 
-    def find(self, text: str, adapter: str | None = None, draft: str | None = None) -> ModelSource:
+    def find(
+        self,
+        text: str,
+        adapter: str | None = None,
+        draft: str | None = None,
+        kv_type: str | None = None,
+    ) -> ModelSource:
         """The model that a request names; a path is as good as a name.
 
-        Without `draft`, the model that is stored with it as its draft.
+        Without `draft` and `kv_type`, what is stored with the model.
 
         Raises:
             NotFound, InvalidInput: in Ollama's words, with our hint.
@@ -44,7 +51,9 @@ class Catalog:
         draft = files.parameters.get("draft") if draft is None else draft
         if draft:
             self._check_draft(draft)
-        return ModelSource(text, files, adapter, draft)
+        kv_type = files.parameters.get("kv_type") if kv_type is None else kv_type
+        kept = None if kv_type is None else parse_kv_type(kv_type)
+        return ModelSource(text, files, adapter, draft, kept)
 
     def _check_draft(self, draft: str) -> None:
         try:
@@ -155,6 +164,8 @@ class Catalog:
             "expires_at": rfc3339(worker.expires_at),
             "size_vram": worker.size_bytes,
             "context_length": worker.ready.context_length,
+            "kv_type": worker.ready.kv_type,
+            "kv_bytes_per_token": worker.ready.kv_token_bytes,
         }
         ours = {
             "adapter": worker.source.adapter,

@@ -206,6 +206,7 @@ def make_load(source: ModelSource, settings: Settings, library: str) -> Load:
         is_draft_needed=source.draft is not None,
         max_context_tokens=settings.max_context_tokens,
         kv_cache_bytes=settings.kv_cache_bytes,
+        kv_type=source.kv_type or settings.kv_type,
         num_threads=settings.num_threads,
         prefix_directory=str(prefix_dir(settings.home)),
         prefix_bytes=settings.prefix_disk_bytes,

@@ -14,6 +14,7 @@ from app.daemon.worker_process import WorkerProcess, spawn_worker
 from app.protocol import Load, Ready
 from models.errors import Busy, UserError
 from models.files import ModelFiles
+from models.memory_plan import KvType
 
 log = logging.getLogger("localllm.daemon")
 
@@ -31,6 +32,7 @@ class ModelKey:
     digest: str
     adapter: str | None
     draft: str | None
+    kv_type: KvType | None
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class ModelSource:
     adapter: str | None = None
     draft: str | None = None
     """A model that drafts for it, as it was asked for; "": none."""
+    kv_type: KvType | None = None
+    """How its keys and values are kept; None: not said."""
 
     @property
     def key(self) -> ModelKey:
         """Equal for the same content under the same name."""
-        return ModelKey(self.files.name, self.files.digest, self.adapter, self.draft)
+        return ModelKey(self.files.name, self.files.digest, self.adapter, self.draft, self.kv_type)
 
     @property
     def size_bytes(self) -> int:

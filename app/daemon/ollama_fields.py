@@ -13,7 +13,7 @@ from app.daemon.struct import (
     objects,
     text,
 )
-from models.parameters import FLAG, NAME, NUMBER, TYPES, WHOLE
+from models.parameters import FLAG, KV_TYPE, NAME, NUMBER, TYPES, WHOLE
 from models.parameters import TEXTS as STOPS
 
 _OPTION_KINDS: dict[str, Field] = {
@@ -22,6 +22,7 @@ _OPTION_KINDS: dict[str, Field] = {
     FLAG: flag(),
     STOPS: TEXTS,
     NAME: text(),
+    KV_TYPE: text("How keys and values are kept: `f16`, `q8_0`, or `auto`: as the daemon does."),
 }
 OPTIONS = Struct("Options", "Options", {name: _OPTION_KINDS[kind] for name, kind in TYPES.items()})
 

@@ -55,6 +55,11 @@ class TextRequest:
         return check_options(self.options).get("draft")
 
     @property
+    def kv_type(self) -> str | None:
+        """How keys and values shall be kept, or None."""
+        return check_options(self.options).get("kv_type")
+
+    @property
     def is_empty(self) -> bool:
         """Nothing to answer: only load or unload the model."""
         return not (self.messages or self.prompt or self.prompt_token_ids)

@@ -37,7 +37,7 @@ async def generate(request: Request) -> Response:
 async def _answer(request: Request, asked: TextRequest, *, is_chat: bool) -> Response:
     state = state_of(request)
     caller = state.caller_of(request)
-    source = state.catalog.find(asked.model, asked.adapter, asked.draft)
+    source = state.catalog.find(asked.model, asked.adapter, asked.draft, asked.kv_type)
     capabilities = state.catalog.details(source.files).capabilities
     check_capabilities(asked, source.files.name, capabilities)
     with_context = not (is_chat or asked.raw)

@@ -8,11 +8,14 @@ from typing import Any
 
 from engine.request import SamplingParams
 from models.errors import InvalidInput
-from models.parameters import FLAG, FORMER, NAME, NUMBER, TEXTS, TYPES, WHOLE
+from models.parameters import FLAG, FORMER, KV_TYPE, NAME, NUMBER, TEXTS, TYPES, WHOLE
 
 log = logging.getLogger("localllm.daemon")
 
-_KINDS = {WHOLE: "integer", NUMBER: "float32", FLAG: "boolean", TEXTS: "array", NAME: "string"}
+_KINDS = {
+    WHOLE: "integer", NUMBER: "float32", FLAG: "boolean", TEXTS: "array", NAME: "string",
+    KV_TYPE: "string",
+}  # fmt: skip
 """Ollama's words for the types."""
 
 
@@ -54,7 +57,7 @@ def _check(name: str, value: Any) -> Any:
         return value
     if kind == TEXTS and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
-    if kind == NAME and isinstance(value, str):
+    if kind in (NAME, KV_TYPE) and isinstance(value, str):
         return value
     raise InvalidInput(f'option "{name}" must be of type {_KINDS[kind]}')
 

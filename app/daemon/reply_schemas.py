@@ -157,6 +157,8 @@ SCHEMAS: dict[str, Json] = {
                 expires_at=TIME,
                 size_vram=WHOLE,
                 context_length=WHOLE,
+                kv_type=one_of("f16", "q8_0"),
+                kv_bytes_per_token=WHOLE,
             )
         )
     ),

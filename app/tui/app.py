@@ -1,6 +1,6 @@
 """`localllm chat`: the Textual app that holds connection, model and history together."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
@@ -217,15 +217,19 @@ def open_history(path: Path) -> tuple[History, StorageError | None]:
         return History(None), error
 
 
-def run_chat(model: str | None, settings: Settings, draft: str | None = None) -> int:
-    """Run the app until the user quits, with a model that drafts, if any; the exit code."""
+def run_chat(
+    model: str | None, settings: Settings, chat_options: Mapping[str, str] | None = None
+) -> int:
+    """Run the app until the user quits, with these options in every chat; the exit code."""
     from app.private_daemon import connect_or_start
 
     history, problem = open_history(history_db(settings.home))
     app = ChatApp(
         model,
         history,
-        lambda name: connect_or_start(settings, None if draft else name or None, draft),
+        lambda name: connect_or_start(
+            settings, None if chat_options else name or None, chat_options
+        ),
     )
     app.problem = problem
     try:

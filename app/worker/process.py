@@ -111,6 +111,7 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
     options = EngineOptions(
         max_context_tokens=message.max_context_tokens,
         kv_cache_bytes=message.kv_cache_bytes,
+        kv_type=message.kv_type,
         num_threads=message.num_threads,
         adapter=adapter,
         draft=resolve(message.draft, library) if message.draft else None,
@@ -126,6 +127,8 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
         weight_bytes=model.info.weight_bytes,
         kv_bytes=model.engine.metrics.kv_bytes,
         load_s=time.monotonic() - begun_s,
+        kv_type=model.info.kv_type,
+        kv_token_bytes=model.info.kv_token_bytes,
         supports_tools=model.chat_template.supports_tools,
         supports_thinking=model.chat_template.supports_thinking,
         replaced_kernels=model.info.replaced_kernels,

@@ -27,6 +27,7 @@ def test_ps_names_the_kernels_a_model_does_without(monkeypatch):
     loaded = {
         "name": "pocket:latest", "digest": "0" * 64, "size": 1000, "context_length": 512,
         "expires_at": "2999-01-01T00:00:00Z", "replaced_kernels": [FAILED],
+            "kv_type": "q8_0", "kv_bytes_per_token": 17408,
     }  # fmt: skip
     monkeypatch.setattr(DaemonClient, "ps", lambda _self: [loaded])
     done = CliRunner().invoke(ps_command)
