@@ -11,8 +11,11 @@ from typing import NamedTuple
 import mlx.core as mx
 import numpy as np
 
-MIN_SPLIT_BYTES = 512
-"""Of a column of keys or values: 256 tokens in float16."""
+MIN_SPLIT_BYTES, COVERING_SPLIT_BYTES = 512, 1536
+"""Of a column of keys or values: 256 and 768 tokens in float16."""
+
+CORE_THREADGROUPS = 8
+"""That fill a core, see `tuning.Tuning.attention_threadgroups`."""
 
 NEVER = 1 << 30
 """More rows than there are."""
@@ -120,6 +123,9 @@ def make_plan(
     most_rows = max(tile.num_rows for tile in tiles)
     wanted = -(-layout.most_threadgroups // (layout.num_kv_heads * len(tiles)))
     num_splits = max(1, min(wanted, span // least_split_tokens(most_rows, layout)))
+    # Many rows are bound by arithmetic: every core has some, whatever their sums cost.
+    covering = -(-wanted // CORE_THREADGROUPS)
+    num_splits = max(num_splits, min(covering, span * layout.pool_bytes // COVERING_SPLIT_BYTES))
     split_tokens = -(-span // (32 * num_splits)) * 32
     live = np.ones(max(8, sum(query_lens)), np.int32)
     for tile in tiles:

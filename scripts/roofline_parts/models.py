@@ -16,7 +16,7 @@ MLX_BITS = 4.5
 """Of a weight in MLX's 4-bit format: groups of 64 with a scale and a bias of 16 bits."""
 
 _FORMATS = {form.name: form for form in BLOCK_FORMATS.values()}
-_HALF_BYTES, _PARTIAL_BYTES = 2, 4
+_HALF_BYTES, _LOG_SUM_BYTES = 2, 4
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Model:
         return self.num_layers * context * width * _HALF_BYTES
 
     def activation_bytes(self, num_splits: int) -> float:
-        """What the launches of a step hand each other; attention's partial sums in float32."""
+        """What the launches of a step hand each other; attention's partial sums among it."""
         queries, keys = self.num_heads * self.head_size, self.num_kv_heads * self.head_size
         ffn = self.ffn * max(1, self.experts_per_token)
         halves = (
@@ -110,8 +110,9 @@ class Model:
             + 3 * queries + self.hidden  # attention and its projection
             + self.hidden + 7 * ffn + self.hidden  # gate and up, their product, down
         )  # fmt: skip
-        partials = 2 * num_splits * (queries + self.num_heads) if num_splits > 1 else 0
-        layer = halves * _HALF_BYTES + partials * _PARTIAL_BYTES
+        split = queries * _HALF_BYTES + self.num_heads * _LOG_SUM_BYTES
+        partials = 2 * num_splits * split if num_splits > 1 else 0
+        layer = halves * _HALF_BYTES + partials
         return self.num_layers * layer + self.vocabulary * _HALF_BYTES
 
 

@@ -60,9 +60,11 @@ def test_block_sizes(simulate, block_size):
     check_matrices(replace(DECODE, block_size=block_size), simulate())
 
 
-@pytest.mark.parametrize(("context", "num_rows"), [(2000, 2), (2000, 4), (4100, 16)])
-def test_keys_and_values_are_fetched_once(simulate, context, num_rows):
-    """By up to 64 rows: 16 tokens of four heads each."""
+@pytest.mark.parametrize(
+    ("context", "num_rows", "most"), [(2000, 2, 1.05), (2000, 4, 1.05), (4100, 16, 1.12)]
+)
+def test_keys_and_values_are_fetched_once(simulate, context, num_rows, most):
+    """By up to 64 rows: 16 tokens of four heads each. So many give up bytes to fill the cores."""
     simulator = simulate(cache_bytes=64 * 1024)
     case = Case([context], [num_rows], num_heads=4, num_kv_heads=1, dtype=mx.float16)
     inputs, out = check_matrices(case, simulator)
@@ -70,7 +72,7 @@ def test_keys_and_values_are_fetched_once(simulate, context, num_rows):
     pool_bytes = context * 128 * 2
     assert simulator.launches[0].traffic["pool"].fetched == pool_bytes
     total_bytes = sum(launch.device_bytes for launch in simulator.launches)
-    assert total_bytes <= 1.05 * (pool_bytes + inputs["q"].nbytes + out.nbytes)
+    assert total_bytes <= most * (pool_bytes + inputs["q"].nbytes + out.nbytes)
 
 
 def test_rows_and_sizes_choose_the_kernel(monkeypatch):

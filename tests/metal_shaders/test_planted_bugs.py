@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metal_kernels import reference
-from metal_kernels.metal import quantized_matmul
+from metal_kernels.metal import grouped_matmul, quantized_matmul
 from metal_kernels.metal.kv_write import rope_kv_write
 from tests.metal_shaders import test_int8_cache as int8_cache
 from tests.metal_shaders import test_paged_attention as attention
@@ -26,6 +26,16 @@ def multiply_many(num_x, _simulator):
     x, matrices, exact = make_matrices(("Q4_K", "Q8_0"), (21, 9), 768, num_x, mx.float32)
     for y, product in zip(quantized_matmul.matmul_many(x, matrices), exact, strict=True):
         matmul.check(y, product)
+
+
+def choose_matrices(_simulator):
+    """Three rows with two of four matrices each."""
+    x, blocks, _ = matmul.make_case("Q8_0", 4 * 9, 288, 3, mx.float32)
+    ids = np.array([2, 0, 3, 1, 1, 3])
+    y = grouped_matmul.matvec(x, blocks, mx.array(ids), "Q8_0", 4)
+    stack = matmul.weights("Q8_0", np.array(blocks)).reshape(4, 9, 288)[ids]
+    wide = np.array(x).astype(np.float64).repeat(2, axis=0)
+    matmul.check(y, np.einsum("rnk,rk->rn", stack, wide))
 
 
 def look_up(_simulator):
@@ -63,6 +73,17 @@ attend_split = partial(
     attention.check, attention.Case([1100], [1], head_size=80, value_size=80, seed=1)
 )
 prefill = partial(attention.check, attention.Case([70], [40]))
+masked = {"options": {"window": 40, "soft_cap": 5.0}}
+attend_masked = partial(
+    attention.check,
+    attention.Case([70, 300], [1, 3], head_size=80, value_size=80, has_sinks=True, **masked),
+)
+attend_masked_by_matrices = partial(
+    attention.check, attention.Case([70, 300], [1, 3], has_sinks=True, **masked)
+)
+attend_split_by_matrices = partial(
+    attention.check, attention.Case([900, 300], [1, 1], num_heads=16, has_sinks=True, seed=1)
+)
 multiply_few, multiply_some = (partial(multiply, "Q4_K", 1280, n) for n in (2, 11))
 multiply_odd = partial(multiply, "Q8_0", 96, 11)
 
@@ -91,6 +112,37 @@ BUGS: dict[str, tuple[Callable[..., Any], str, str, int]] = {
     ),
     "causal mask, 8x8": (attend_by_matrices, "key > position ", "key > position + 1 ", 1),
     "rows that are not, 8x8": (attend_by_matrices, " || my_row >= num_rows", "", 1),
+    "sequence of a threadgroup": (attend, "in_grid.x * 8", "in_grid.y * 8", 1),
+    "rows of a tile": (attend, "min(row0 + r, num_rows - 1)", "row0 + r", 1),
+    "window": (attend_masked, "<= positions[r] - window", "< positions[r] - window", 1),
+    "soft cap": (attend_masked, "soft_cap * metal::tanh", "metal::tanh", 1),
+    "sink in base two": (attend_masked, "* M_LOG2E_F, new_largest", ", new_largest", 1),
+    "head of a sink": (attend_masked, "sinks[rows[r] % num_heads]", "sinks[0]", 1),
+    "window, 8x8": (attend_masked_by_matrices, "<= position - window", "< position - window", 1),
+    "soft cap, 8x8": (attend_masked_by_matrices, "soft_cap * metal::tanh", "metal::tanh", 1),
+    "sink, 8x8": (attend_masked_by_matrices, "+ metal::exp2(sink - new_largest)", "", 1),
+    "sequence of a threadgroup, 8x8": (attend_by_matrices, "in_grid.x * 8", "in_grid.y * 8", 1),
+    "what a stripe gives, 8x8": (attend_by_matrices, "at * 64 + 32 + lane", "at * 64 + lane", 2),
+    "sums shrink, 8x8": (attend_by_matrices, "elements()[i] *= shrink", "elements()[i] *= 1.0f", 1),
+    "lane that tells a sum, 8x8": (
+        attend_split_by_matrices,
+        "if (column_at == 0) log_sums",
+        "if (row_at == 0) log_sums",
+        1,
+    ),
+    "end of a split, 8x8": (
+        attend_split_by_matrices,
+        "min(tile[6], start + split_tokens)",
+        "tile[6]",
+        1,
+    ),
+    "splits of a sequence": (attend_split_by_matrices, "live_splits[token]", "max_splits", 1),
+    "sink of the merge": (
+        attend_split_by_matrices,
+        "total = metal::exp2(sink - largest)",
+        "total = 0.0f",
+        1,
+    ),
     "start of a split": (attend_split, "int(split) * split_tokens", "int(split) * 256", 1),
     "sums left out of the merge": (attend_split, "s < num_splits", "s < num_splits - 1", 2),
     "columns of the merge": (attend_split, "if (column < DV) out", "out", 1),
@@ -119,8 +171,31 @@ BUGS: dict[str, tuple[Callable[..., Any], str, str, int]] = {
     "outputs that are not": (multiply_some, "first_output + n >= N || ", "", 1),
     "the second matrix": (partial(multiply_many, 3), "group -= num_groups;", "group -= 1;", 1),
     "the second matrix, 8x8": (partial(multiply_many, 6), "group -= num_groups;", "group -= 1;", 1),
+    "rows of the first matrix": (partial(multiply_many, 3), "sizes[1 + i]", "sizes[1]", 1),
+    "rows of the first matrix, 8x8": (partial(multiply_many, 6), "sizes[2 + i]", "sizes[2]", 1),
+    "threadgroups of a matrix": (
+        partial(multiply_many, 3),
+        "(N + R * SIMDGROUPS - 1) / (R * SIMDGROUPS)",
+        "N / (R * SIMDGROUPS)",
+        1,
+    ),
+    "threadgroups of a matrix, 8x8": (
+        partial(multiply_many, 6),
+        "(N + NT * 8 - 1) / (NT * 8)",
+        "N / (NT * 8)",
+        1,
+    ),
+    "formats of a joint launch": (partial(multiply_many, 3), "Q8_0 Blocks1", "Q4_K Blocks1", 1),
+    "matrix of a row": (choose_matrices, "ulong(ids[r])", "ulong(ids[0])", 1),
+    "row of a choice": (choose_matrices, "ulong(r / repeats)", "ulong(r)", 1),
     "values of a row": (look_up, "block * Blocks::values", "block * (Blocks::values - 8)", 1),
     "partner of a pair": (turn_and_write, "first + num_pairs", "first + num_pairs + 1", 1),
+    "sense of a turn": (turn_and_write, "a * sine + b", "a * sine - b", 1),
+    "sense of a key's turn": (turn_and_write, "a * sine + b", "a * sine - b", 2),
+    "position of a row": (turn_and_write, "positions[token]", "positions[0]", 1),
+    "block of a written key": (turn_and_write, "ulong(slot / BS)", "ulong(slot % BS)", 1),
+    "head of a written key": (turn_and_write, "head - num_heads", "0 * head", 1),
+    "value beside its key": (turn_and_write, "row[D + 2 * pair]", "row[DV + 2 * pair]", 1),
     "rows that only pad": (turn_and_write, "if (slot < 0) return;", "", 1),
     "columns past the value": (turn_and_write, "if (2 * pair < DV)", "", 1),
     "columns past the key": (turn_and_write, "pair < num_pairs", "pair <= num_pairs", 1),
