@@ -38,8 +38,8 @@ def export_model(
     layers = [layer for layer in manifest.layers if layer.role not in _SETTINGS]
     missing = [layer for layer in layers if not _is_there(directory / layer.file_name, layer)]
     text = _modelfile(manifest, library)
-    if text is not None and (directory / "Modelfile").exists():
-        raise InvalidInput(f"{directory / 'Modelfile'}: exists", hint="Choose another directory.")
+    if text is not None:
+        _check_modelfile(directory / "Modelfile", text)
     with disk_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         needed_bytes = 0 if link else sum(layer.size_bytes for layer in missing)
@@ -51,6 +51,12 @@ def export_model(
             (directory / "Modelfile").write_text(text, encoding="utf-8")
     written = [directory / layer.file_name for layer in layers]
     return written if text is None else [*written, directory / "Modelfile"]
+
+
+def _check_modelfile(path: Path, text: str) -> None:
+    """Raise InvalidInput when another text is there."""
+    if path.exists() and path.read_bytes() != text.encode():
+        raise InvalidInput(f"{path}: another one is there", hint="Choose another directory.")
 
 
 def _is_there(path: Path, layer: Layer) -> bool:

@@ -237,7 +237,7 @@ class _Run:
         if len(layers) == 1 and is_adapter_file(self.library.layer_path(layers[0])):
             kind, layers = "adapter", (replace(layers[0], role="adapter"),)
         manifest = Manifest(
-            name=self.target.name.display,
+            name=_spelt_as_there(self.target.name, snapshot.repo, choice.label).display,
             format=kind,
             layers=layers,
             source=Source(snapshot.repo, snapshot.commit, first),
@@ -246,3 +246,12 @@ class _Run:
         if kind == "adapter":
             self.say(f"a LoRA adapter for {manifest.details.base_model or 'an unnamed model'}")
         return manifest
+
+
+def _spelt_as_there(name: ModelName, repo: str, label: str) -> ModelName:
+    """A Hub name in the repository's own spelling, which differs in case at most."""
+    if not name.is_hub or name.repo.lower() != repo.lower():
+        return name
+    namespace, _, model = repo.partition("/")
+    tag = label if label.lower() == name.tag.lower() else name.tag
+    return replace(name, namespace=namespace, model=model, tag=tag)

@@ -26,7 +26,6 @@ NUM_REQUESTS = 4
 _STATES = {
     "current": "up to date",
     "own": "not from the Hub as it is",
-    "unknown": "not known",
 }
 
 
@@ -51,6 +50,9 @@ def search_command(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     found = search_hub(hub, " ".join(words), max_models=limit)
     if as_json:
         print_json([asdict(result) for result in found])
+        return
+    if not found:
+        click.echo(f"nothing that can be loaded is called {' '.join(words)!r}", err=True)
         return
     print_table(
         ("REPOSITORY", "FORMAT", "QUANTIZATION", "SIZE", "FIT", "DOWNLOADS"),
@@ -112,6 +114,8 @@ def _find_updates(manifests: Sequence[Manifest], library: Library) -> "list[Upda
 def _state(update: "Update") -> str:
     if update.state == "newer":
         return f"newer files, {format_bytes(update.num_bytes)} to fetch"
+    if update.state == "unknown":
+        return f"not known: {update.problem}"
     return _STATES[update.state]
 
 

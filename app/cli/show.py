@@ -1,5 +1,6 @@
 """`localllm show`: what one model is, read from its own files."""
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +101,14 @@ def _print_facts(files: "ModelFiles", found: "ModelDetails", receipt: "Receipt |
         ("abilities", ", ".join(details.capabilities)),
         ("license", _first_line(found.license)),
         ("system prompt", _first_line(files.system)),
-        *((f"default {name}", str(value)) for name, value in files.parameters.items()),
+        *((f"default {name}", _shown(value)) for name, value in files.parameters.items()),
         *(("file", path) for path in _paths(files)),
     ]
     print_labelled(facts)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(json.dumps, value)) if isinstance(value, list) else str(value)
 
 
 def _print_tensors(tensors: "tuple[TensorSummary, ...]") -> None:
