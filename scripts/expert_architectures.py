@@ -52,6 +52,23 @@ GPT_OSS_YARN = {
     "truncate": False,
     "original_max_position_embeddings": 4096,
 }
+PLAIN_ROPE = {"rope_type": "default", "rope_theta": 300.0}
+HALF_ROPE = PLAIN_ROPE | {"partial_rotary_factor": 0.5}
+LLAMA4: dict[str, Any] = {
+    "head_dim": 16,
+    "intermediate_size_mlp": 64,
+    "num_experts_per_tok": 1,
+    "num_hidden_layers": 4,
+    "attention_chunk_size": 8192,
+    "use_qk_norm": True,
+    "no_rope_layers": [1, 1, 1, 0],
+}
+GRANITE: dict[str, Any] = {
+    "embedding_multiplier": 3.0,
+    "logits_scaling": 2.0,
+    "residual_multiplier": 0.7,
+    "attention_multiplier": 0.2,
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mixtral": ("Mixtral", LOCAL | {"sliding_window": None}),
     "qwen2moe": (
@@ -71,13 +88,87 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "granitemoe": (
         "GraniteMoe",
+        LOCAL | GRANITE,
+    ),
+    "granitemoe-shared": (
+        "GraniteMoeShared",
+        LOCAL | GRANITE | {"shared_intermediate_size": 48},
+    ),
+    "ernie4_5-moe": (
+        "Ernie4_5_Moe",
         {
-            **LOCAL,
-            "embedding_multiplier": 3.0,
-            "logits_scaling": 2.0,
-            "residual_multiplier": 0.7,
-            "attention_multiplier": 0.2,
+            "moe_num_experts": 4,
+            "moe_k": 2,
+            "moe_intermediate_size": 32,
+            "moe_num_shared_experts": 2,
+            "moe_layer_start_index": 1,
+            "moe_layer_end_index": 2,
+            "moe_layer_interval": 1,
+            "num_hidden_layers": 3,
+            "rope_parameters": PLAIN_ROPE,
         },
+    ),
+    "gemma4-moe": (
+        "Gemma4Text",
+        {
+            "head_dim": 16,
+            "global_head_dim": 32,
+            "hidden_size_per_layer_input": 0,
+            "num_hidden_layers": 4,
+            "num_kv_shared_layers": 0,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "sliding_window": 8,
+            "use_double_wide_mlp": False,
+            "num_global_key_value_heads": 1,
+            "attention_k_eq_v": True,
+            "enable_moe_block": True,
+            "num_experts": 4,
+            "top_k_experts": 2,
+            "moe_intermediate_size": 32,
+            "final_logit_softcapping": 30.0,
+        },
+    ),
+    "glm4moelite": (
+        "Glm4MoeLite",
+        LATENT
+        | {"n_group": 1, "topk_group": 1, "norm_topk_prob": True, "routed_scaling_factor": 1.5},
+    ),
+    "hunyuan-moe": (
+        "HunYuanMoEV1",
+        {
+            "head_dim": 8,
+            "num_experts": 4,
+            "moe_topk": [2, 2],
+            "num_shared_expert": [1, 1],
+            "moe_intermediate_size": [64, 64],
+            "tie_word_embeddings": True,
+            "rope_parameters": PLAIN_ROPE,
+        },
+    ),
+    "llama4": (
+        "Llama4Text",
+        LLAMA4
+        | {"num_local_experts": 4, "interleave_moe_layer_step": 2, "rope_parameters": PLAIN_ROPE},
+    ),
+    "llama4-scaled": (
+        "Llama4Text",
+        LLAMA4
+        | {
+            "num_local_experts": 16,
+            "interleave_moe_layer_step": 1,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 10_000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+            },
+        },
+    ),
+    "minimax-m2": (
+        "MiniMaxM2",
+        LOCAL | {"head_dim": 16, "rotary_dim": 8, "rope_parameters": HALF_ROPE},
     ),
     "gpt-oss": (
         "GptOss",

@@ -16,7 +16,7 @@ import mlx.nn as nn
 from engine.network.mlx_matrices import find_packing, take_matrix
 from engine.network.placing import (
     check_complete,
-    has_matrices,
+    is_kept_as_stored,
     place_arrays,
     place_matrix,
     place_stack,
@@ -25,9 +25,6 @@ from engine.network.precision import activation_dtype
 from engine.network.weights import WeightSummary, small_dtypes
 from metal_kernels.grouped import MatrixStack
 from models.errors import InvalidModelFile, NotFound, Unsupported
-
-_READ_BY_FAMILY = ("prediction_coefs", "correction_coefs")
-"""Layers whose family takes their weight in its own hands (Gemma 3n)."""
 
 _FOREIGN_METHODS = ("awq", "gptq", "bitsandbytes", "hqq", "quanto", "aqlm", "eetq", "bitnet")
 
@@ -104,8 +101,7 @@ def _quantize_own_layers(
 
     def packing(path: str, layer: nn.Module) -> bool | dict[str, Any]:
         scales = arrays.get(f"{path}.scales")
-        is_ours = has_matrices(layer) and not path.endswith(_READ_BY_FAMILY)
-        if scales is None or is_ours or not hasattr(layer, "to_quantized"):
+        if scales is None or is_kept_as_stored(path, layer) or not hasattr(layer, "to_quantized"):
             return False
         weight = arrays[f"{path}.weight"]
         return find_packing(path, quantization, weight, scales, layer.weight.shape[-1])._asdict()
@@ -125,7 +121,7 @@ def _matrix_layers(network: nn.Module) -> list[tuple[str, Any]]:
     return [
         (path, module)
         for path, module in network.named_modules()
-        if has_matrices(module) and not path.endswith(_READ_BY_FAMILY)
+        if is_kept_as_stored(path, module)
     ]
 
 

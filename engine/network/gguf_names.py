@@ -1,40 +1,19 @@
-"""Where each GGUF tensor goes in the mlx-lm network, and how its rows must be put in order."""
+"""Where each GGUF tensor goes in the network, and how its rows must be put in order."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 
+from engine.network.architectures.architecture import GATE_UP, LAYER, TOP, Architecture
+from engine.network.gguf_config import find_architecture
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
 
-_TOP = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
-_OWN_TOP = {
-    "lfm2": _TOP
-    | {"output_norm": "model.embedding_norm", "token_embd_norm": "model.embedding_norm"}
-}
-"""Of architectures that name something there as no other."""
-
-_LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 _NOT_WEIGHTS = frozenset(
     {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 )
@@ -42,87 +21,20 @@ _WHOLE_PARAMETERS = {
     "attn_sinks.weight": "self_attn.sinks",
     "exp_probs_b.bias": "mlp.gate.e_score_correction_bias",
 }
-"""Tensors that are parameters without a layer around them."""
-
-
-_GATE_UP = "gate_up_proj"
-
-
-def _experts(router: str, experts: str, shared: str = "") -> dict[str, str]:
-    """Where the parts of a mixture of experts go."""
-    parts = ("gate", "up", "down")
-    names = {f"ffn_{part}_exps": f"{experts}.{part}_proj" for part in parts}
-    names["ffn_gate_up_exps"] = f"{experts}.{_GATE_UP}"
-    if shared:
-        names |= {f"ffn_{part}_shexp": f"{shared}.{part}_proj" for part in parts}
-    return names | {"ffn_gate_inp": router}
-
-
-_GEMMA_NORMS = {
-    "post_attention_norm": "post_attention_layernorm",
-    "ffn_norm": "pre_feedforward_layernorm",
-    "post_ffw_norm": "post_feedforward_layernorm",
-}
-_OWN_NAMES = {
-    "gemma2": _GEMMA_NORMS,
-    "gemma3": _GEMMA_NORMS,
-    "glm4": {
-        "post_attention_norm": "post_self_attn_layernorm",
-        "post_ffw_norm": "post_mlp_layernorm",
-        "ffn_up": "mlp.gate_up_proj",
-    },
-    "lfm2": {
-        "attn_norm": "operator_norm",
-        "attn_q_norm": "self_attn.q_layernorm",
-        "attn_k_norm": "self_attn.k_layernorm",
-        "attn_output": "self_attn.out_proj",
-        "shortconv.conv": "conv.conv",
-        "shortconv.in_proj": "conv.in_proj",
-        "shortconv.out_proj": "conv.out_proj",
-        "ffn_norm": "ffn_norm",
-        "ffn_gate": "feed_forward.w1",
-        "ffn_up": "feed_forward.w3",
-        "ffn_down": "feed_forward.w2",
-    },
-    "olmo2": {
-        "post_attention_norm": "post_attention_layernorm",
-        "post_ffw_norm": "post_feedforward_layernorm",
-    },
-    "deepseek2": _experts("mlp.gate", "mlp.switch_mlp", "mlp.shared_experts")
-    | {
-        "attn_q_a": "self_attn.q_a_proj",
-        "attn_q_a_norm": "self_attn.q_a_layernorm",
-        "attn_q_b": "self_attn.q_b_proj",
-        "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa",
-        "attn_kv_a_norm": "self_attn.kv_a_layernorm",
-        "attn_kv_b": "self_attn.kv_b_proj",
-        "attn_k_b": "self_attn.embed_q",
-        "attn_v_b": "self_attn.unembed_out",
-    },
-    "dots1": _experts("mlp.gate", "mlp.experts", "mlp.shared_experts"),
-    "glm4moe": _experts("mlp.gate", "mlp.switch_mlp", "mlp.shared_experts")
-    | {"post_attention_norm": "post_attention_layernorm"},
-    "gpt-oss": _experts("mlp.router", "mlp.experts")
-    | {"post_attention_norm": "post_attention_layernorm"},
-    "granitemoe": _experts("block_sparse_moe.router.layer", "block_sparse_moe.switch_mlp"),
-    "llama": _experts("block_sparse_moe.gate", "block_sparse_moe.switch_mlp"),
-    "olmoe": _experts("mlp.gate", "mlp.switch_mlp"),
-    "qwen2moe": _experts("mlp.gate", "mlp.switch_mlp", "mlp.shared_expert")
-    | {"ffn_gate_inp_shexp": "mlp.shared_expert_gate"},
-    "qwen3moe": _experts("mlp.gate", "mlp.switch_mlp"),
-    "phi3": {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
-    "starcoder2": {"ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"},
-}
-"""Where an architecture's tensors go elsewhere than `_LAYER` says."""
-
-_NORMS_PLUS_ONE = frozenset({"gemma", "gemma2", "gemma3"})
-"""Architectures whose converter added the one that the network adds itself."""
-
-_INTERLEAVED = frozenset({"granite", "granitemoe", "llama", "smollm3"})
-"""Architectures whose query and key rows the converter put into pairs for rotation."""
+"""Tensors that are parameters without a layer around them, unless an architecture differs."""
 
 _LAYER_NAME = re.compile(r"blk\.(\d+)\.(.+)")
-_LAYER_PATH = re.compile(r"model\.layers\.(\d+)\.(.+)")
+
+
+def _log_of_negative(values: mx.array) -> mx.array:
+    return mx.log(-values)
+
+
+_VALUES = {"ssm_a": _log_of_negative}
+"""Tensors that hold a function of the parameter, and the way back."""
+
+_LOOSE_SHAPES = frozenset({"ssm_a", "ssm_d", "ssm_norm.weight", "exp_probs_b.bias"})
+"""Tensors whose dimensions are cut otherwise than those of the parameter."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +49,15 @@ class Place:
     """To be added to every value; only norms have one."""
     halves: tuple[str, ...] = ()
     """Where the halves of each matrix's rows go, when `path` is no parameter of the network."""
+    value: Callable[[mx.array], mx.array] | None = None
+    """From what the tensor holds to the parameter; None where they are the same."""
+    has_loose_shape: bool = False
+    """The parameter has the same values in the same order, under other dimensions."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the tensor is one parameter, but for the order of rows and an offset."""
+        return self.value is None and not {"*", "|"} & set(self.path)
 
 
 def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
@@ -146,11 +67,18 @@ def module_paths(file: GGUFFile, config: Mapping[str, Any]) -> dict[str, Place]:
         InvalidModelFile: the file has a tensor the architecture does not.
     """
     architecture = Metadata(file.metadata).architecture
-    return {
+    places = {
         name: find_place(name, architecture, config)
         for name in file.tensors
-        if name not in _NOT_WEIGHTS and not _is_beyond(name, config["num_hidden_layers"])
+        if name not in _NOT_WEIGHTS
+        and not _is_beyond(name, config["num_hidden_layers"])
+        and not _is_unused(name, config)
     }
+    for name, place in places.items():
+        num_rows = file.tensors[name].shape[0]
+        if place.row_order is not None and len(place.row_order) != num_rows:
+            raise InvalidModelFile(f"{name!r} has {num_rows} rows, not {len(place.row_order)}")
+    return places
 
 
 def _is_beyond(name: str, num_layers: int) -> bool:
@@ -159,19 +87,39 @@ def _is_beyond(name: str, num_layers: int) -> bool:
     return match is not None and int(match[1]) >= num_layers
 
 
+def _is_unused(name: str, config: Mapping[str, Any]) -> bool:
+    """Keys and values of layers that read those of another."""
+    match = _LAYER_NAME.fullmatch(name)
+    if match is None or not config.get("has_bare_shared_layers"):
+        return False
+    first = config["num_hidden_layers"] - config["num_kv_shared_layers"]
+    return int(match[1]) >= first and match[2].startswith(("attn_k", "attn_v"))
+
+
 def find_place(name: str, architecture: str, config: Mapping[str, Any]) -> Place:
     """The place of the tensor `name`.
 
     Raises:
         InvalidModelFile: the architecture has no such tensor.
     """
-    path = _path(name, architecture)
-    is_shifted = architecture in _NORMS_PLUS_ONE and name.endswith("norm.weight")
-    order = _row_order(path, config, architecture)
+    found = find_architecture(architecture)
+    path = _path(name, architecture, found)
+    is_shifted = found.adds_one_to_norms and name.endswith("norm.weight")
     halves: tuple[str, ...] = ()
-    if ".ffn_gate_up_exps." in name:
-        halves = tuple(path.replace(_GATE_UP, part) for part in ("gate_proj", "up_proj"))
-    return Place(path, order, offset=-1.0 if is_shifted else 0.0, halves=halves)
+    if GATE_UP in path and ".ffn_gate_up_exps." in name:
+        halves = tuple(path.replace(GATE_UP, part) for part in ("gate_proj", "up_proj"))
+    elif "|" in path:
+        first, _, second = path.rpartition(".")[0].rpartition(".")[2].partition("|")
+        halves = tuple(path.replace(f"{first}|{second}", part) for part in (first, second))
+    local = name.split(".", 2)[-1]
+    return Place(
+        path,
+        found.row_order(path, config) if found.row_order else None,
+        offset=-1.0 if is_shifted else 0.0,
+        halves=halves,
+        value=_VALUES.get(local),
+        has_loose_shape=local in _LOOSE_SHAPES,
+    )
 
 
 def tensor_name(path: str, architecture: str) -> str:
@@ -180,13 +128,14 @@ def tensor_name(path: str, architecture: str) -> str:
     Raises:
         Unsupported: GGUF has no name for it.
     """
-    match = _LAYER_PATH.fullmatch(path)
+    found = find_architecture(architecture)
+    match = re.fullmatch(rf"{re.escape(found.layers)}\.(\d+)\.(.+)", path)
     module, _, kind = (match[2] if match else path).rpartition(".")
-    names = {place: name for name, place in _OWN_TOP.get(architecture, _TOP).items()}
+    names = {place: name for name, place in (TOP | dict(found.top)).items()}
     if match:
-        listed = [*_LAYER.items(), *_OWN_NAMES.get(architecture, {}).items()]
+        listed = [*LAYER.items(), *found.names.items()]
         names = {place: name for name, place in listed}
-        whole = {place: name for name, place in _WHOLE_PARAMETERS.items()}
+        whole = {place: name for name, place in (_WHOLE_PARAMETERS | dict(found.whole)).items()}
         if match[2] in whole:
             return f"blk.{match[1]}.{whole[match[2]]}"
     if module not in names or kind not in ("weight", "bias"):
@@ -194,26 +143,16 @@ def tensor_name(path: str, architecture: str) -> str:
     return f"blk.{match[1]}.{names[module]}.{kind}" if match else f"{names[module]}.{kind}"
 
 
-def _path(name: str, architecture: str) -> str:
-    stem, _, kind = name.rpartition(".")
-    match = _LAYER_NAME.fullmatch(stem)
-    if match and f"{match[2]}.{kind}" in _WHOLE_PARAMETERS:
-        return f"model.layers.{int(match[1])}.{_WHOLE_PARAMETERS[f'{match[2]}.{kind}']}"
-    names = _LAYER | _OWN_NAMES.get(architecture, {})
-    path = names.get(match[2]) if match else _OWN_TOP.get(architecture, _TOP).get(stem)
+def _path(name: str, architecture: str, found: Architecture) -> str:
+    match = _LAYER_NAME.fullmatch(name)
+    whole = _WHOLE_PARAMETERS | dict(found.whole)
+    if match and match[2] in whole:
+        return f"{found.layers}.{int(match[1])}.{whole[match[2]]}"
+    if not match and name in found.whole:
+        return found.whole[name]
+    stem, _, kind = (match[2] if match else name).rpartition(".")
+    names = LAYER | dict(found.names) if match else TOP | dict(found.top)
+    path = names.get(stem)
     if path is None or kind not in ("weight", "bias"):
         raise InvalidModelFile(f"the tensor {name!r} is not known in a {architecture} model")
-    return f"model.layers.{int(match[1])}.{path}.{kind}" if match else f"{path}.{kind}"
-
-
-def _row_order(path: str, config: Mapping[str, Any], architecture: str) -> np.ndarray | None:
-    """Undo the converter's pairing of rows: (head, pair, 2) back to (head, 2, pair)."""
-    if architecture not in _INTERLEAVED:
-        return None
-    heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-    module = path.split(".")[-2]
-    if module not in heads:
-        return None
-    num_heads, head_dim = config[heads[module]], config["head_dim"]
-    rows = np.arange(num_heads * head_dim).reshape(num_heads, head_dim // 2, 2)
-    return rows.swapaxes(1, 2).reshape(-1)
+    return f"{found.layers}.{int(match[1])}.{path}.{kind}" if match else f"{path}.{kind}"

@@ -11,6 +11,8 @@ import numpy as np
 from models.errors import InvalidModelFile
 from models.gguf import Value
 
+_MAX_SIZE = 1 << 30
+
 _T = TypeVar("_T", bool, int, float, str)
 
 
@@ -25,8 +27,16 @@ class Metadata:
         self._values = values
         self.architecture = self.string("general.architecture", "")
 
+    def name(self, key: str) -> str:
+        """The key as files have it."""
+        return self._full(key)
+
     def __contains__(self, key: str) -> bool:
         return self._full(key) in self._values
+
+    def replaced(self, values: Mapping[str, Value]) -> "Metadata":
+        """The same with other values for some keys."""
+        return Metadata({**self._values, **{self._full(key): values[key] for key in values}})
 
     def value(self, key: str) -> "Value | None":
         """Whatever is stored; None when the key is missing."""
@@ -42,7 +52,21 @@ class Metadata:
 
     def integer(self, key: str, default: int | None = None) -> int:
         """An integer; an array of equal integers (one for each layer) counts as that integer."""
-        return int(self._scalar(key, int, default))
+        value = int(self._scalar(key, int, default))
+        if abs(value) >= 1 << 31:
+            raise InvalidModelFile(
+                f"the GGUF value {self.name(key)!r} is {value}; no model has that"
+            )
+        return value
+
+    def size(self, key: str, default: int | None = None) -> int:
+        """A number of things that there must be, and not more of than any model has."""
+        size = self.integer(key, default)
+        if not 1 <= size <= _MAX_SIZE:
+            raise InvalidModelFile(
+                f"the GGUF value {self.name(key)!r} is {size}; no model has that"
+            )
+        return size
 
     def number(self, key: str, default: float | None = None) -> float:
         """A float or an integer."""
@@ -56,6 +80,17 @@ class Metadata:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self._wrong(key, "an array of strings")
         return [str(item) for item in value]
+
+    def flags(self, key: str) -> list[bool]:
+        """An array of booleans, or a single one; empty when the key is missing."""
+        value = self._values.get(self._full(key), [])
+        if isinstance(value, bool):
+            return [value]
+        if isinstance(value, np.ndarray) and value.dtype == np.bool_:
+            return [bool(flag) for flag in value]
+        if isinstance(value, list) and not value:
+            return []
+        raise self._wrong(key, "an array of booleans")
 
     def array(self, key: str) -> np.ndarray | None:
         """A 1-D numeric array; None when the key is missing."""

@@ -18,8 +18,14 @@ from metal_kernels.grouped import MatrixStack
 from metal_kernels.quantized import QuantizedMatrix
 from models.errors import InvalidModelFile
 
-OPTIONAL = (".e_score_correction_bias",)
-"""Ends of parameters that a file may leave out: they start as zeros."""
+OPTIONAL = (
+    ".e_score_correction_bias",
+    ".act_fn.alpha_n",
+    ".act_fn.alpha_p",
+    ".act_fn.beta",
+    ".act_fn.eps",
+)
+"""Ends of parameters that a file may leave out: zeros, or set when the network is built."""
 
 
 def has_matrices(layer: object) -> bool:
@@ -28,6 +34,18 @@ def has_matrices(layer: object) -> bool:
     A family's own kind of linear layer is left to it.
     """
     return type(layer) in (nn.Linear, nn.Embedding) or is_stacked(layer)
+
+
+_READ_BY_FAMILY = ("prediction_coefs", "correction_coefs")
+"""Layers whose family takes their weight in its own hands (Gemma 3n)."""
+
+
+def is_kept_as_stored(path: str, layer: object) -> bool:
+    """Whether a matrix stays as its file has it, in a layer of ours.
+
+    `path` is that of the layer or of its weight.
+    """
+    return has_matrices(layer) and not path.removesuffix(".weight").endswith(_READ_BY_FAMILY)
 
 
 def place_matrix(network: nn.Module, path: str, matrix: QuantizedMatrix) -> None:

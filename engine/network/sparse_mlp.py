@@ -171,15 +171,35 @@ def _linear(weight: mx.array) -> QuantizedLinear:
     return QuantizedLinear(quantized.load_blocks("F32", wide.view(np.uint8), wide.shape[1]))
 
 
+def _ernie(block: Any) -> Parts:
+    routing = Routing(block.k, normalised=True)
+    bias, shared = block.get("e_score_correction_bias"), block.get("shared_experts")
+    return Parts(block.gate, block.switch_mlp, routing, bias, shared)
+
+
+def _hunyuan(block: Any) -> Parts:
+    routing = Routing(block.top_k, normalised=getattr(block, "_norm_topk_prob", False))
+    return Parts(block.gate.wg, block.switch_mlp, routing, None, block.get("shared_mlp"))
+
+
+def _qwen3_next(block: Any) -> Parts:
+    routing = Routing(block.top_k, normalised=bool(block.norm_topk_prob))
+    shared, gate = block.shared_expert, block.shared_expert_gate
+    return Parts(block.gate, block.switch_mlp, routing, None, shared, gate)
+
+
 _FAMILIES: dict[str, Callable[[Any], Parts]] = {
     "deepseek_v2.DeepseekV2MoE": _deepseek_v2,
     "deepseek_v3.DeepseekV3MoE": _deepseek_v3,
+    "ernie4_5_moe.Ernie4_5_MoeMLP": _ernie,
     "glm4_moe.MoE": _deepseek_v3,
     "glm4_moe_lite.Glm4MoeLiteMoE": _deepseek_v3,
     "gpt_oss.MLPBlock": _softmax_of_chosen,
     "granitemoe.GraniteMoeMoE": _granite,
+    "hunyuan.MoeBlock": _hunyuan,
     "mixtral.MixtralSparseMoeBlock": _softmax_of_chosen,
     "olmoe.OlmoeSparseMoeBlock": _softmax_of_all,
     "qwen2_moe.Qwen2MoeSparseMoeBlock": _qwen2,
+    "qwen3_next.Qwen3NextSparseMoeBlock": _qwen3_next,
     "qwen3_moe.Qwen3MoeSparseMoeBlock": _softmax_of_all,
 }

@@ -17,7 +17,7 @@ from engine.network.gguf_names import Place
 from engine.network.placing import (
     check_complete,
     find_module,
-    has_matrices,
+    is_kept_as_stored,
     place_arrays,
     place_matrix,
     place_stack,
@@ -59,15 +59,17 @@ def load_gguf_weights(
         network.sanitize({})  # some families tie the head to the embedding only when they see this
     for name, place in places.items():
         tensor = gguf.tensors[name]
-        paths = place.halves or (place.path,)
+        paths = _parameter_paths(place, tensor)
         layer = find_module(network, paths[0].rpartition(".")[0])
-        if place.path.endswith(".weight") and has_matrices(layer):
+        if place.path.endswith(".weight") and is_kept_as_stored(paths[0], layer):
             _place_stored(network, gguf, name, place, targets)
             formats[tensor.quantization] += tensor.num_parameters
         else:
             array = _small_array(gguf, name, place, targets)
-            if isinstance(layer, nn.Conv1d):
+            if isinstance(layer, nn.Conv1d) and place.path.endswith(".weight"):
                 array = array[..., None]  # of one channel, which files leave out
+            if place.has_loose_shape:
+                array = array.reshape(layer[place.path.rpartition(".")[2]].shape)
             small[place.path] = array.astype(small_dtype(place.path))
         placed.update(paths)
     place_arrays(network, small)
@@ -80,22 +82,29 @@ def load_gguf_weights(
     )
 
 
+def _parameter_paths(place: Place, tensor: TensorInfo) -> tuple[str, ...]:
+    """What becomes of one tensor: a parameter, two halves, or one for each of a list's items."""
+    if "*" in place.path:
+        return tuple(place.path.replace("*", str(item)) for item in range(tensor.shape[0]))
+    return place.halves or (place.path,)
+
+
 def _place_stored(
     network: nn.Module, gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, str]
 ) -> None:
     """A matrix or a stack of them, as its blocks are stored or converted."""
     tensor, blocks = _stored_blocks(gguf, name, place, targets)
-    path = place.path.removesuffix(".weight")
     num_columns = tensor.shape[-1]
-    if len(tensor.shape) > 2:
+    paths = [path.removesuffix(".weight") for path in _parameter_paths(place, tensor)]
+    if len(tensor.shape) > 2 and "*" not in place.path:
         stacked = blocks.reshape(-1, tensor.shape[-2], blocks.shape[-1])
-        paths = [half.removesuffix(".weight") for half in place.halves] or [path]
         for part_path, part in zip(paths, np.split(stacked, len(paths), axis=1), strict=True):
             stack = grouped.load_blocks(tensor.quantization, part, num_columns)
             place_stack(network, part_path, stack)
     else:
-        matrix = quantized.load_blocks(tensor.quantization, blocks, num_columns)
-        place_matrix(network, path, matrix)
+        for part_path, part in zip(paths, np.split(blocks, len(paths)), strict=True):
+            matrix = quantized.load_blocks(tensor.quantization, part, num_columns)
+            place_matrix(network, part_path, matrix)
 
 
 def _small_array(gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, str]) -> mx.array:
@@ -103,7 +112,8 @@ def _small_array(gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, 
     tensor, blocks = _stored_blocks(gguf, name, place, targets)
     num_columns = 1 if len(tensor.shape) == 1 and blocks.shape[0] > 1 else tensor.shape[-1]
     flat = quantized.load_blocks(tensor.quantization, blocks, num_columns)
-    return quantized.dequantize(flat).reshape(tensor.shape) + place.offset
+    array = quantized.dequantize(flat).reshape(tensor.shape) + place.offset
+    return place.value(array) if place.value else array
 
 
 def _stored_blocks(

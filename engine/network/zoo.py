@@ -16,6 +16,7 @@ import mlx.nn as nn
 
 from engine.network.attention import attention
 from engine.network.capped_attention import use_capped_attention
+from engine.network.corrections import correct
 from engine.network.latent_attention import use_latent_attention
 from engine.network.sampled_rows import sample_rows_only
 from engine.network.windows import add_windows, ignored_windows
@@ -23,6 +24,7 @@ from engine.network.yarn import unround_ramps
 from models.errors import InvalidModelFile, Unsupported
 
 RENAMED_FAMILIES = {
+    "arcee": "llama",
     "deepseek_v41_text": "deepseek_v41",
     "falcon_mamba": "mamba",
     "gemma4_unified": "gemma4",
@@ -32,6 +34,7 @@ RENAMED_FAMILIES = {
     "llava": "mistral3",
     "minimax_m2": "minimax",
     "mistral": "llama",
+    "olmo": "llama",
     "phi-msft": "phixtral",
     "qwen2_5_vl": "qwen2_vl",
     "xverse": "llama",
@@ -45,7 +48,7 @@ UNSCALED_FAMILIES = {"mixtral", "qwen2_moe"}
 """Families that ignore how positions are to be stretched, or refuse to hear of it."""
 
 BROKEN_FAMILIES = {
-    "olmo": "mlx-lm's class needs a package that is not installed (ai2-olmo)",
+    "olmo": "mlx-lm's class needs a package; ours is in `olmo.py`",
     "phi3small": "mlx-lm's class crashes the process (its attention is block-sparse)",
 }
 """Families whose classes cannot be used, and why."""
@@ -93,7 +96,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
     try:
         arguments = module.ModelArgs.from_dict(_as_family(config, family))
         network = cast(nn.Module, module.Model(arguments))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InvalidModelFile(
             f"the configuration is not one of {model_type!r}: {error}"
         ) from error
@@ -101,6 +104,7 @@ def build_network(config: Mapping[str, Any]) -> nn.Module:
         use_latent_attention(network, config, _zoo)
     elif family in UNSCALED_FAMILIES and config.get("rope_scaling"):
         _scale_positions(network, config)
+    correct(network, config, _zoo)
     windows = ignored_windows(config)
     if family == "gemma2":
         use_capped_attention(network, windows or [None] * len(network.layers))
@@ -136,6 +140,8 @@ def _family(model_type: str) -> str:
 
 def _as_family(config: Mapping[str, Any], family: str) -> dict[str, Any]:
     """The config with what this family cannot take made harmless."""
+    if config["model_type"] == "olmo":
+        return {"rms_norm_eps": 1e-5, **config}
     if family in UNSCALED_FAMILIES:
         return {**config, "rope_scaling": None}
     if family in LATENT_FAMILIES and not config.get("rope_scaling"):

@@ -63,7 +63,8 @@ def main() -> None:
     for kind in ("F32", "F16"):
         with tempfile.TemporaryDirectory() as folder:
             target = asked.output / f"{kind}.gguf"
-            making.convert(network, Path(folder), target, asked.llama_cpp, kind.lower())
+            published = making.PUBLISHED.get(asked.name)
+            making.convert(network, Path(folder), target, asked.llama_cpp, kind.lower(), published)
     kinds = [
         kind
         for kind, file_type in FILE_TYPES.items()

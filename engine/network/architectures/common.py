@@ -3,37 +3,37 @@
 Names that an mlx-lm class would silently replace by its own default are always written.
 """
 
-from collections.abc import Callable
-from typing import Any
+import math
 
 import numpy as np
 
+from engine.network.architectures.architecture import Config
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
 
-Config = dict[str, Any]
-Family = Callable[[GGUFFile, Metadata], Config]
-"""Makes the configuration of one architecture."""
+MAX_SIZE = 1 << 24
+"""Of anything that a network has so many of side by side: far above every model there is."""
 
 
 def common_config(file: GGUFFile, metadata: Metadata, model_type: str) -> Config:
-    num_heads = metadata.integer(".attention.head_count")
-    width = metadata.integer(".embedding_length")
-    if "token_embd.weight" not in file.tensors:
-        raise InvalidModelFile("the GGUF file has no tensor 'token_embd.weight'")
-    head_dim = metadata.integer(".attention.key_length", width // max(num_heads, 1))
-    context_length = metadata.integer(".context_length")
+    num_heads = metadata.size(".attention.head_count")
+    width = read_width(file, metadata)
+    head_dim = metadata.size(".attention.key_length", width // num_heads)
+    num_kv_heads = _num_kv_heads(metadata, num_heads)
+    if max(num_heads, num_kv_heads) * head_dim > MAX_SIZE:
+        raise InvalidModelFile(f"{num_heads} and {num_kv_heads} heads of {head_dim}: too many")
+    context_length = metadata.size(".context_length")
     config = {
         "model_type": model_type,
         "hidden_size": width,
-        "num_hidden_layers": metadata.integer(".block_count"),
+        "num_hidden_layers": read_num_layers(file, metadata),
         "num_attention_heads": num_heads,
-        "num_key_value_heads": _num_kv_heads(metadata, num_heads),
+        "num_key_value_heads": num_kv_heads,
         "head_dim": head_dim,
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "max_position_embeddings": context_length,
-        "rope_theta": metadata.number(".rope.freq_base", 10_000.0),
+        "rope_theta": read_base(metadata, ".rope.freq_base", 10_000.0),
         "rope_scaling": _rope_scaling(file, metadata, context_length),
         "rope_traditional": False,
         "tie_word_embeddings": "output.weight" not in file.tensors,
@@ -45,12 +45,45 @@ def common_config(file: GGUFFile, metadata: Metadata, model_type: str) -> Config
     return config
 
 
+def read_width(file: GGUFFile, metadata: Metadata) -> int:
+    """The size of hidden states, which the table of embeddings has as well."""
+    width = metadata.size(".embedding_length")
+    table = file.tensors.get("token_embd.weight")
+    if table is None:
+        raise InvalidModelFile("the GGUF file has no tensor 'token_embd.weight'")
+    if table.shape[-1] != width:
+        raise InvalidModelFile(f"'token_embd.weight' has {table.shape[-1]} columns, not {width}")
+    return width
+
+
+def read_num_layers(file: GGUFFile, metadata: Metadata) -> int:
+    """How many layers there are, without those that predict further tokens.
+
+    Each must have a tensor.
+    """
+    announced = metadata.size(".block_count") - metadata.integer(".nextn_predict_layers", 0)
+    present = {name.split(".", 2)[1] for name in file.tensors if name.startswith("blk.")}
+    if not 1 <= announced <= len(present):
+        raise InvalidModelFile(f"announces {announced} layers, {len(present)} have tensors")
+    return announced
+
+
+def read_base(metadata: Metadata, key: str, default: float) -> float:
+    """What frequencies of rotation are powers of."""
+    base = metadata.number(key, default)
+    if not 0 < base < math.inf:
+        raise InvalidModelFile(
+            f"the GGUF value {metadata.name(key)!r} is {base}; it must be positive"
+        )
+    return base
+
+
 def _num_kv_heads(metadata: Metadata, num_heads: int) -> int:
     """The same in every layer that attends; others of a hybrid have none."""
     each = metadata.value(".attention.head_count_kv")
     if isinstance(each, np.ndarray) and len(different := set(each.tolist()) - {0}) == 1:
-        return int(different.pop())
-    return metadata.integer(".attention.head_count_kv", num_heads)
+        metadata = metadata.replaced({".attention.head_count_kv": int(different.pop())})
+    return metadata.size(".attention.head_count_kv", num_heads)
 
 
 def _rope_scaling(file: GGUFFile, metadata: Metadata, context_length: int) -> Config | None:

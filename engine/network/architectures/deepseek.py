@@ -4,7 +4,8 @@ Files keep the expansion of the latent split by heads (`attn_k_b` transposed, an
 ones as one matrix (`attn_kv_b`), whose metadata then speak of expanded heads.
 """
 
-from engine.network.architectures.common import Config, Family, common_config
+from engine.network.architectures.architecture import Architecture, Config, expert_names
+from engine.network.architectures.common import common_config
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
 from models.gguf import GGUFFile
@@ -14,13 +15,14 @@ _SOFTMAX, _SIGMOID = 1, 2
 
 
 def _deepseek2(file: GGUFFile, metadata: Metadata) -> Config:
-    gating = metadata.integer(".expert_gating_func", 0) or _SOFTMAX
+    has_bias = any(name.endswith("exp_probs_b.bias") for name in file.tensors)
+    written = metadata.integer(".expert_gating_func", 0)
+    gating = written or (_SIGMOID if has_bias else _SOFTMAX)
     if gating not in (_SOFTMAX, _SIGMOID):
         raise Unsupported(f"expert gating function {gating}; known are 1 (softmax), 2 (sigmoid)")
     model_type = "deepseek_v3" if gating == _SIGMOID else "deepseek_v2"
     config = common_config(file, metadata, model_type)
     config["num_key_value_heads"] = config["num_attention_heads"]
-    config["num_hidden_layers"] -= metadata.integer(".nextn_predict_layers", 0)
     config |= _attention(file, metadata) | _experts(metadata, gating)
     config["rope_scaling"] = _scaling(metadata, config["rope_scaling"])
     return config
@@ -74,7 +76,6 @@ def _scaling(metadata: Metadata, scaling: Config | None) -> Config | None:
 
 def _glm4moe(file: GGUFFile, metadata: Metadata) -> Config:
     config = common_config(file, metadata, "glm4_moe") | _experts(metadata, _SIGMOID)
-    config["num_hidden_layers"] -= metadata.integer(".nextn_predict_layers", 0)
     turned = metadata.integer(".rope.dimension_count", config["head_dim"])
     config["partial_rotary_factor"] = turned / config["head_dim"]
     config["attention_bias"] = "blk.0.attn_q.bias" in file.tensors
@@ -86,8 +87,38 @@ def _dots1(file: GGUFFile, metadata: Metadata) -> Config:
     return common_config(file, metadata, "dots1") | _experts(metadata, _SIGMOID)
 
 
-FAMILIES: dict[str, Family] = {
-    "deepseek2": _deepseek2,
-    "dots1": _dots1,
-    "glm4moe": _glm4moe,
+def _minicpm3(file: GGUFFile, metadata: Metadata) -> Config:
+    """Its multipliers are no metadata: llama.cpp knows those of the published 4B as well."""
+    config = common_config(file, metadata, "minicpm3")
+    turned = metadata.integer(".rope.dimension_count")
+    head_dim = metadata.integer(".attention.key_length")
+    return config | {
+        "q_lora_rank": metadata.integer(".attention.q_lora_rank"),
+        "kv_lora_rank": metadata.integer(".attention.kv_lora_rank"),
+        "qk_rope_head_dim": turned,
+        "qk_nope_head_dim": head_dim - turned,
+        "head_dim": head_dim,
+        "dim_model_base": 256,
+        "scale_emb": 12,
+        "scale_depth": 1.4,
+    }
+
+
+_GATED = expert_names("mlp.gate", "mlp.switch_mlp", "mlp.shared_experts")
+LATENT_NAMES = {
+    "attn_q_a": "self_attn.q_a_proj",
+    "attn_q_a_norm": "self_attn.q_a_layernorm",
+    "attn_q_b": "self_attn.q_b_proj",
+    "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa",
+    "attn_kv_a_norm": "self_attn.kv_a_layernorm",
+    "attn_kv_b": "self_attn.kv_b_proj",
+    "attn_k_b": "self_attn.embed_q",
+    "attn_v_b": "self_attn.unembed_out",
+}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "deepseek2": Architecture(_deepseek2, _GATED | LATENT_NAMES),
+    "dots1": Architecture(_dots1, expert_names("mlp.gate", "mlp.experts", "mlp.shared_experts")),
+    "glm4moe": Architecture(_glm4moe, _GATED | {"post_attention_norm": "post_attention_layernorm"}),
+    "minicpm3": Architecture(_minicpm3, LATENT_NAMES),
 }

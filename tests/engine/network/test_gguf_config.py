@@ -44,7 +44,11 @@ VALUES: dict[str, Any] = {
     "{}.attention.head_count_kv": 2,
     "{}.attention.layer_norm_rms_epsilon": 1e-5,
 }
-TENSORS = {"token_embd.weight": (50, 32), "output_norm.weight": (32,)}
+TENSORS = {
+    "token_embd.weight": (50, 32),
+    "output_norm.weight": (32,),
+    "blk.0.attn_norm.weight": (32,),
+}
 
 
 def read(
@@ -139,3 +143,49 @@ def test_metadata_that_is_no_string_array_is_refused() -> None:
         metadata.strings("a")
     with pytest.raises(InvalidModelFile, match="numbers"):
         metadata.array("b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"block_count": 2**29}, "announces 536870912 layers, 1 have tensors"),
+        ({"block_count": 0}, "block_count' is 0"),
+        ({"nextn_predict_layers": 1}, "announces 0 layers"),
+        ({"embedding_length": 64}, "has 32 columns, not 64"),
+        ({"embedding_length": 2**32 - 1}, "embedding_length' is 4294967295"),
+        ({"attention.head_count": 0}, "head_count' is 0"),
+        ({"attention.head_count": 2**30}, "key_length' is 0"),
+        ({"attention.head_count_kv": 2**30}, "too many"),
+        ({"attention.key_length": 2**30}, "too many"),
+        ({"context_length": 0}, "context_length' is 0"),
+        ({"rope.freq_base": 0.0}, "must be positive"),
+        ({"rope.freq_base": float("nan")}, "must be positive"),
+        ({"attention.head_count": "four"}, "must be a single int"),
+        ({"attention.head_count_kv": [2, 3]}, "must be a single int"),
+    ],
+)
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InvalidModelFile, match=reason):
+        config_from_gguf(read(tmp_path, changes))
+
+
+def test_heads_that_cannot_be_turned_by_pairs_are_refused(tmp_path: Path) -> None:
+    file = read_gguf(
+        write(
+            tmp_path / "m.gguf",
+            "llama",
+            VALUES | {"{}.attention.key_length": 7},
+            TENSORS | {"blk.0.attn_q.weight": (28, 32)},
+        )
+    )
+    with pytest.raises(InvalidModelFile, match="pairs"):
+        module_paths(file, config_from_gguf(file))
+
+
+def test_rows_that_are_not_those_of_the_heads_are_refused(tmp_path: Path) -> None:
+    tensors = TENSORS | {"blk.0.attn_q.weight": (40, 32)}
+    file = read_gguf(write(tmp_path / "m.gguf", "llama", VALUES, tensors))
+    with pytest.raises(InvalidModelFile, match="has 40 rows, not 32"):
+        module_paths(file, config_from_gguf(file))
