@@ -30,19 +30,19 @@ SKILLS: dict[str, Skill] = {
 }
 # Shares of dialogues, not of tokens; the skills that are hardest to learn get more.
 WEIGHTS = {
-    "help": 24,
-    "talk": 9,
-    "unknown": 14,
-    "memory": 12,
+    "help": 26,
+    "talk": 7,
+    "unknown": 10,
+    "memory": 15,
     "copying": 18,
-    "extraction": 16,
-    "tools": 20,
-    "arithmetic": 12,
-    "style": 14,
+    "extraction": 22,
+    "tools": 21,
+    "arithmetic": 15,
+    "style": 16,
 }
 JOINED_SHARE = 0.15
 # Of the joined conversations, those long enough to reach the end of the context.
-LONG_SHARE = 0.04
+LONG_SHARE = 0.01
 MAX_JOINED, MAX_LONG_JOINED = 4, 40
 MAX_JOINED_CHARACTERS = 5500
 THINKING_SHARE = 0.05

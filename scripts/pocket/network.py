@@ -4,7 +4,6 @@ It knows token ids only; text, templates and files are elsewhere.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 
 IGNORED = -100
 ROW_STEP = 128
-DROPOUT = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,30 +46,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-class RmsNorm(torch.autograd.Function):
-    """RMSNorm whose backward stays in the dtype of the activations, but for its sums.
-
-    For a CPU, where PyTorch's own backward is several passes of float32.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.eps = eps
-        return F.rms_norm(x, weight.shape, weight.to(x.dtype), eps)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scale = (norm.square() / x.shape[-1] + ctx.eps).rsqrt().to(x.dtype)
-        normed = x * scale
-        product = grad * normed
-        grad_weight = product.flatten(0, -2).sum(0, dtype=torch.float32)
-        mean = (product * weight.to(x.dtype)).mean(-1, keepdim=True, dtype=torch.float32)
-        return (grad * weight.to(x.dtype) - normed * mean.to(x.dtype)) * scale, grad_weight, None
-
-
 class Norm(nn.Module):
     """RMSNorm with its weight."""
 
@@ -81,22 +55,7 @@ class Norm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda:
-            return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-        return RmsNorm.apply(x, self.weight, self.eps)
-
-
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Written out on a CPU, whose fused attention is slower to train for rows of 16 to 512 tokens.
-
-    q, k, v are [batch, heads, tokens, head_size].
-    """
-    if q.is_cuda:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    tokens = q.shape[2]
-    mask = torch.full((tokens, tokens), -torch.inf, dtype=q.dtype).triu(1)
-    scores = (q @ k.transpose(-1, -2)).mul_(q.shape[-1] ** -0.5).add_(mask)
-    return scores.softmax(-1, dtype=q.dtype) @ v
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
 class Layer(nn.Module):
@@ -123,16 +82,13 @@ class Layer(nn.Module):
             return projection(x).view(batch, tokens, -1, self.shape.head_size).transpose(1, 2)
 
         q, k = rotate(heads(self.attn_q), cos, sin), rotate(heads(self.attn_k), cos, sin)
-        out = causal_attention(q, k, heads(self.attn_v))
+        out = F.scaled_dot_product_attention(q, k, heads(self.attn_v), is_causal=True)
         return self.attn_output(out.transpose(1, 2).reshape(batch, tokens, -1))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + self.dropped(self.attention(self.attn_norm(x), cos, sin))
+        x = x + self.attention(self.attn_norm(x), cos, sin)
         h = self.ffn_norm(x)
-        return x + self.dropped(self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)))
-
-    def dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, DROPOUT, self.training)
+        return x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
 
 
 class Network(nn.Module):

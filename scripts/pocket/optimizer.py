@@ -26,12 +26,15 @@ def orthogonalize(stack: Tensor, num_steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalized; decoupled weight decay."""
+    """Momentum, orthogonalized; decoupled weight decay. Parameters without a gradient stay."""
 
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -39,7 +42,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for p in group["params"]:
-                by_shape[p.shape].append(p)
+                if p.grad is not None:
+                    by_shape[p.shape].append(p)
             for same in by_shape.values():
                 self._step_stack(same, group)
 
@@ -47,8 +51,7 @@ class Muon(torch.optim.Optimizer):
         updates = []
         for p in params:
             assert p.grad is not None
-            state = self.state[p]
-            buffer = state.setdefault("momentum", torch.zeros_like(p))
+            buffer = self.state[p]["momentum"]
             buffer.lerp_(p.grad, 1 - group["momentum"])
             updates.append(p.grad.lerp(buffer, group["momentum"]))
         rows, columns = params[0].shape

@@ -1,17 +1,19 @@
 """Trains `pocket` from nothing, or goes on from the last checkpoint in the work directory.
 
 Warm-up, constant rate, then a linear decay over the last part of the time budget. On CPUs each
-core is a process of one thread with its share of every step's batches: threads of one process
-spend two thirds of their time waiting for each other when the machine is shared. On a GPU one
-process computes and the others draw its batches.
+core is a process of one thread with a batch of its own in every step: threads of one process spend
+two thirds of their time waiting for each other when the machine is shared. On a GPU one process
+computes and the others draw its batches.
 """
 
 import argparse
 import math
+import signal
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from scripts.pocket.batches import Batch, batches, batches_ahead
+from scripts.pocket.cpu_step import MAX_GRAD_NORM, SharedStep
 from scripts.pocket.mix import sample_texts
 from scripts.pocket.network import Network, Shape
 from scripts.pocket.optimizer import make_optimizers
@@ -32,6 +34,9 @@ ADAM_LR = 2.5e-3
 WARMUP_STEPS = 60
 CHECKPOINT_EVERY_S = 60
 LOG_EVERY = 20
+
+# One update with a batch; the step's loss and number of tokens.
+Step = Callable[[Batch], tuple[float, int]]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -45,8 +50,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rate", type=float, default=1.0, help="share of the full learning rates")
-    parser.add_argument("--batch-tokens", type=int, default=2048)
-    parser.add_argument("--batches-per-step", type=int, default=4)
+    parser.add_argument(
+        "--batch-tokens", type=int, default=2048, help="of a batch; each CPU process has one a step"
+    )
     parser.add_argument("--processes", type=int, default=2, help="one per core")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -63,32 +69,20 @@ def rate(step: int, left_s: float, decay_s: float) -> float:
     return min(1.0, (step + 1) / WARMUP_STEPS, max(0.0, left_s / decay_s))
 
 
-def sum_gradients(network: Network, loss: float) -> float:
-    """Adds up the gradients and the loss of all processes; returns the loss."""
-    grads = [p.grad for p in network.parameters() if p.grad is not None]
-    if not dist.is_initialized():
-        return loss
-    flat = torch.cat([*(g.flatten() for g in grads), torch.tensor([loss])])
-    dist.all_reduce(flat)
-    for grad, part in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
-        grad.copy_(part.view_as(grad))
-    return flat[-1].item()
-
-
-def train_step(network: Network, step: list[Batch], rank: int, world_size: int) -> float:
-    """Gradients of the mean loss over all target tokens of the step; returns that loss."""
-    counts = [int(b.is_target[:, 1:].sum()) for b in step]
+def step_alone(
+    network: Network, optimizers: list[torch.optim.Optimizer], batch: Batch
+) -> tuple[float, int]:
+    """One update on the network's device; the batch's loss and its number of tokens."""
     device = network.token_embd.weight.device
-    total = torch.zeros((), device=device)
-    for batch, count in list(zip(step, counts, strict=True))[rank::world_size]:
-        tokens = torch.from_numpy(batch.tokens).to(device)
-        marks = torch.from_numpy(batch.is_target).to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = network.loss(tokens, marks)
-        part: Tensor = loss * (count / sum(counts))
-        part.backward()
-        total += part.detach()
-    return sum_gradients(network, total.item())
+    tokens = torch.from_numpy(batch.tokens).to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        loss = network.loss(tokens, torch.from_numpy(batch.is_target).to(device))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return loss.item(), batch.tokens.size
 
 
 class Run:
@@ -113,16 +107,6 @@ class Run:
         for group, full in zip(groups, self.rates, strict=True):
             group["lr"] = full * factor
 
-    def update(self, step: list[Batch], rank: int, world_size: int) -> float:
-        loss = train_step(self.network, step, rank, world_size)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        self.num_tokens += sum(b.tokens.size for b in step)
-        return loss
-
     def write(self) -> None:
         state: dict[str, Any] = {
             "shape": vars(self.network.shape),
@@ -136,15 +120,6 @@ class Run:
         aside.replace(self.path)
 
 
-def make_stream(args: argparse.Namespace, first_step: int) -> Iterator[Batch]:
-    """The run's batches; a resumed run draws other dialogues than the run that it continues."""
-    tokenizer = load_tokenizer(args.work / "tokenizer.json")
-    seed = (args.seed * 1_000_000 + first_step) * 100
-    if args.device == "cpu":
-        return batches(tokenizer, seed, args.batch_tokens)
-    return batches_ahead(tokenizer, seed, args.batch_tokens, args.processes)
-
-
 def seconds_left(end: float) -> float:
     """By the first process's clock."""
     clock = torch.tensor([end - time.monotonic()])
@@ -153,50 +128,69 @@ def seconds_left(end: float) -> float:
     return clock.item()
 
 
-def train(rank: int, world_size: int, args: argparse.Namespace) -> None:
-    """One of the processes; the first keeps the clock, the log and the checkpoint."""
-    run = Run(args.work, args.seed, args.device, Shape())
-    stream = make_stream(args, run.step)
+def train(run: Run, step: Step, stream: Iterator[Batch], args: argparse.Namespace) -> None:
+    """One of the processes; the first keeps the log and the checkpoint."""
+    is_first = not dist.is_initialized() or dist.get_rank() == 0
     start = written = time.monotonic()
     end, smooth, first_tokens = start + 60 * args.minutes, math.nan, run.num_tokens
     log = (args.work / "log.txt").open("a", buffering=1)
     while (left_s := seconds_left(end)) > 0:
         run.set_rate(args.rate * rate(run.step, left_s, 60 * args.decay_minutes))
-        loss = run.update(list(islice(stream, args.batches_per_step)), rank, world_size)
+        loss, num_tokens = step(next(stream))
+        run.step, run.num_tokens = run.step + 1, run.num_tokens + num_tokens
         smooth = loss if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss
         now = time.monotonic()
-        if rank == 0 and run.step % LOG_EVERY == 0:
+        if is_first and run.step % LOG_EVERY == 0:
             speed = (run.num_tokens - first_tokens) / (now - start)
             print(
                 f"step {run.step} tokens {run.num_tokens / 1e6:.2f}M loss {smooth:.4f} "
                 f"tok/s {speed:.0f} left {left_s / 60:.1f} min",
                 file=log,
             )
-        if rank == 0 and now - written > CHECKPOINT_EVERY_S:
+        if is_first and now - written > CHECKPOINT_EVERY_S:
             run.write()
             written = now
-    if rank == 0:
+    if is_first:
         run.write()
 
 
-def train_on_core(rank: int, args: argparse.Namespace) -> None:
-    torch.set_num_threads(1)
+def train_on_core(rank: int, run: Run, shared: SharedStep, args: argparse.Namespace) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{args.rendezvous}", rank=rank, world_size=args.processes
     )
-    train(rank, args.processes, args)
+    tokenizer = load_tokenizer(args.work / "tokenizer.json")
+    stream = batches(tokenizer, stream_seed(run, args) + rank, args.batch_tokens)
+    train(run, partial(shared.run, rank), stream, args)
+
+
+def stream_seed(run: Run, args: argparse.Namespace) -> int:
+    """A resumed run draws other dialogues than the run that it continues."""
+    seed: int = (args.seed * 1_000_000 + run.step) * 100
+    return seed
 
 
 def main() -> None:
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
-    provide_tokenizer(args.work / "tokenizer.json", Shape(), args.seed)
+    tokenizer = provide_tokenizer(args.work / "tokenizer.json", Shape(), args.seed)
+    torch.set_num_threads(1)
+    run = Run(args.work, args.seed, args.device, Shape())
     if args.device == "cuda":
-        train(0, 1, args)
+        step = partial(step_alone, run.network, run.optimizers)
+        seed = stream_seed(run, args)
+        train(run, step, batches_ahead(tokenizer, seed, args.batch_tokens, args.processes), args)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # ends the others, too
     with tempfile.TemporaryDirectory() as folder:
         args.rendezvous = Path(folder) / "rendezvous"
-        mp.spawn(train_on_core, args=(args,), nprocs=args.processes)  # type: ignore[no-untyped-call]
+        shared = SharedStep(run.network, run.optimizers, args.processes)
+        mp.start_processes(
+            train_on_core,
+            (run, shared, args),
+            args.processes,
+            daemon=True,
+            start_method="fork",
+        )
 
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ ASK = (
     "json of {keys}: {text}",
 )
 LISTED = (
-    "Extract these <keys|fields> as JSON<:|>\n{list}\n\n<Text: |>{text}",
-    "<Keys|Fields|Wanted>:\n{list}\n<Text|Input>: {text}\n<JSON:|Answer in JSON.>",
-    "{text}\n\n<Return|Write|Give me> JSON with:\n{list}",
-    "Read the <text|message>: {text}\nFill these fields<| and answer in JSON>:\n{list}",
+    "<Extract|Find|Get|Collect|Pull out> <these|the following> <keys|fields|values> <as|in> JSON<:|>\n{list}\n\n<Text: |From: |Here is the text: |>{text}",
+    "<Keys|Fields|Wanted|Needed|Return JSON with>:\n{list}\n<Text|Input|Message|Source>: {text}<\nJSON:|\nAnswer in JSON.|>",
+    "{text}\n\n<Return|Write|Give me|Create|Output> <JSON|a JSON object|one JSON object> <with|of|that has>:\n{list}",
+    "<Read the <text|message>: |Text: |>{text}\n<Fill|Complete|Give me> these <fields|keys><| and answer in JSON| as JSON>:\n{list}",
     "Make a JSON object from the text.\n{list}\nText: {text}",
     "Please <fill in|find> the following <as|in> JSON:\n{list}\n\n{text}",
     "I need a JSON object with\n{list}\nfrom this <text|sentence>: {text}",
@@ -59,10 +59,10 @@ SHAPED = (
     "Return JSON in <exactly |>this shape: {shape}\n{text}",
 )
 SCHEMAS = (
-    "<Answer|Reply> with JSON <for|that fits|that follows> this schema: {shape}\n{text}",
-    "Schema: {shape}\n<Text|Input>: {text}",
-    "{text}\n\nReturn JSON <for|matching|according to> this schema:\n{shape}",
-    "JSON schema:\n{shape}\n\n<Text|Extract from>: {text}",
+    "<Answer|Reply|Respond|Write> with <JSON|a JSON object|valid JSON> <for|that fits|that follows|of> <this|the following> schema: {shape}\n<|Text: |Here is the text: >{text}",
+    "<Schema|The schema|Structure>: {shape}\n<Text|Input|Message|Data>: {text}<|\nOutput:|\nJSON:>",
+    "{text}\n\n<Return|Write|Give me|Produce> <JSON|an object|the JSON object> <for|matching|according to|that fits> <this|the> <schema|JSON schema>:\n{shape}",
+    "<JSON schema|Follow this schema|Use this schema|Fill this schema>:\n{shape}\n\n<Text|Extract from|Read|Message>: {text}",
     "Extract the <data|values> <that|as> this schema <asks for|says>.\n{shape}\n{text}",
     "Use the schema {shape} <for|on> this text: {text}",
     "<Follow|Obey> the JSON schema {shape}.\n\n{text}",
@@ -84,10 +84,10 @@ SHAPE_SYSTEMS = (
     "Fill {shape} from what the user writes.",
 )
 NEXT = (
-    "Now the same for<: |:\n>{text}",
-    "<And this|Next|Next one>: {text}",
-    "The same <keys|again> for: {text}",
-    "Do it again: {text}",
+    "<Now the|The|And the> same <for|with|from><: |:\n>{text}",
+    "<And this|Next|Next one|One more|Another one|And now>: {text}",
+    "<The same|Use the same|With the same> <keys|fields|again> for: {text}",
+    "<Do it again|Repeat it for|Now this one|Once more>: {text}",
     "Again, with this text: {text}",
     "{text}",
 )

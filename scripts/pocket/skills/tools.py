@@ -20,15 +20,15 @@ MADE_UP_KINDS = 0.35
 MADE_UP_NAMES = 0.2
 NONE_FITS = "None of my tools can do that."
 TWO = (
-    "{a} And {b}",
-    "{a} Then {b}",
-    "{a} Also, {b}",
-    "{a} {B}",
+    "{a} <And|And please|And now|Plus,> {b}",
+    "{a} <Then|Next,|Afterwards,|When that is done,|And after this,> {b}",
+    "{a} <Also, {b}|Also {b}|One more thing: {b}|And one more: {b}>",
+    "{a}< |\n| ... >{B}",
     "{a} After that, {b}",
-    "First: {a} Second: {b}",
-    "{a} Please also {b}",
-    "{a} At the same time, {b}",
-    "Do two things. {a} {B}",
+    "<First: {a} Second: {b}|First, {a} Second, {b}|A) {a} B) {b}|- {a}\n- {B}>",
+    "{a} <Please also|And also, please,|Also please> {b}",
+    "{a} <At the same time,|Together with that,|While you do that,> {b}",
+    "<Do two things.|Two tasks.|Do both:|I need both.> {a} {B}",
     "{a} Besides, {b}",
     "{a}\n{B}",
     "1. {a}\n2. {B}",
@@ -38,10 +38,10 @@ TWO = (
     "I have two requests. {a} {B}",
 )
 POLITE = (
-    "<Please |>{a}",
-    "<Can|Could|Would|Will> you <please |>{a}?",
-    "I <want|need|would like> you to {a}.",
-    "{a}<, please| for me| now>.",
+    "<Please |Kindly |Quick: |>{a}",
+    "<Can|Could|Would|Will> you <please |kindly |quickly |>{a}<| for me| now>?",
+    "I <want|need|would like|am asking> you to {a}.",
+    "{a}<, please| for me| now| right now| when you can|, thanks>.",
     "Now {a}.",
     "I'd like you to {a}.",
     "Go ahead and {a}.",
