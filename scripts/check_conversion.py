@@ -31,58 +31,64 @@ def main() -> None:
     parser.add_argument("--llama-python", type=Path)
     parser.add_argument("--llama-cpp", type=Path, required=True)
     parser.add_argument("--only", nargs="*")
-    parser.add_argument("--make", metavar="NAME", help=argparse.SUPPRESS)
-    parser.add_argument("--open", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--task", choices=("make", "open"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.make or asked.open:
-        (_make if asked.make else _open)(asked.make or asked.open, asked.folder, asked.llama_cpp)
+    if asked.task:
+        for name in asked.only:
+            (_make if asked.task == "make" else _open)(name, asked.folder / name, asked.llama_cpp)
         return
     from scripts.make_architecture_models import CASES
 
-    failed = []
-    for name in asked.only or CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            if not _compare(name, Path(folder), asked):
-                failed.append(name)
-    print(f"{len(failed)} differ" + (f": {', '.join(failed)}" if failed else ""))
-    sys.exit(bool(failed))
+    with tempfile.TemporaryDirectory() as folder:
+        differing = _compare_all(asked.only or list(CASES), Path(folder), asked)
+    print(f"{len(differing)} differ" + (f": {', '.join(differing)}" if differing else ""))
+    sys.exit(bool(differing))
 
 
-def _compare(name: str, folder: Path, asked: argparse.Namespace) -> bool:
+def _compare_all(names: list[str], folder: Path, asked: argparse.Namespace) -> list[str]:
+    """The names of those that are not the same."""
+    _child(asked, "make", names, folder)
+    problems = {name: _to_gguf(folder / name) for name in names}
+    returned = [name for name in names if (folder / name / "back").exists()]
+    _child(asked, "open", returned, folder)
+    for name in names:
+        said = ", ".join(problems[name][:4]) or "every tensor and value is llama.cpp's"
+        if name in returned:
+            arrays = (np.load(folder / name / f"{which}.npy") for which in ("original", "found"))
+            difference = float(np.abs(np.subtract(*arrays)).max())
+            said += f"; in transformers {difference:.5f} from the original"
+            problems[name] += [] if difference <= MAX_DIFFERENCE else ["transformers"]
+        print(f"{name:22} {said}")
+    return [name for name in names if problems[name]]
+
+
+def _to_gguf(folder: Path) -> list[str]:
+    """Convert the directory, and back where transformers can open it; what is not llama.cpp's."""
     from engine.conversion.convert import convert
-    from engine.conversion.gguf_metadata import ARCHITECTURES as IN_GGUF
     from engine.conversion.to_directory import ARCHITECTURES as IN_HUGGING_FACE
+    from models.errors import UserError
     from models.new_files import write_files
     from models.resolve import resolve_path
 
-    _child(asked, "--make", name, folder)
     model_type = json.loads((folder / "hf" / "config.json").read_text())["model_type"]
-    if model_type not in IN_GGUF:
-        print(f"{name:22} {model_type} is not converted")
-        return True
     _write_vocabulary(folder / "hf")
-    write_files(convert(resolve_path(folder / "hf"), "gguf", "F16"), folder / "ours.gguf")
-    problems = _different_tensors(folder / "ours.gguf", folder / "theirs.gguf")
-    said = f"{name:22} " + (", ".join(problems[:4]) or "every tensor is llama.cpp's")
+    try:
+        write_files(convert(resolve_path(folder / "hf"), "gguf", "F16"), folder / "ours.gguf")
+    except UserError as error:
+        return [error.message]
     if model_type in IN_HUGGING_FACE:
         back = convert(resolve_path(folder / "ours.gguf"), "safetensors", "F32")
         write_files(back, folder / "back")
-        _child(asked, "--open", name, folder)
-        original, found = np.load(folder / "original.npy"), np.load(folder / "found.npy")
-        difference = float(np.abs(original - found).max())
-        said += f"; in transformers {difference:.5f} from the original"
-        problems += ["transformers"] if not difference <= MAX_DIFFERENCE else []
-    print(said, flush=True)
-    return not problems
+    return _different_tensors(folder / "ours.gguf", folder / "theirs.gguf")
 
 
-def _child(asked: argparse.Namespace, task: str, name: str, folder: Path) -> None:
-    command = [asked.llama_python, __file__, task, name, "--folder", folder]
-    command += ["--llama-cpp", asked.llama_cpp]
+def _child(asked: argparse.Namespace, task: str, names: list[str], folder: Path) -> None:
+    command = [asked.llama_python, __file__, "--task", task, "--folder", folder]
+    command += ["--llama-cpp", asked.llama_cpp, "--only", *names]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{name}: {done.stderr[-2000:]}")
+        raise SystemExit(f"{task}: {done.stderr[-2000:]}")
 
 
 def _different_tensors(ours: Path, theirs: Path) -> list[str]:
@@ -127,6 +133,7 @@ def _make(name: str, folder: Path, llama_cpp: Path) -> None:
     """In the other Python: the directory, llama.cpp's file and what transformers computes."""
     from scripts import make_architecture_models as made
 
+    folder.mkdir()
     network = made.make_network(*made.CASES[name])
     np.save(folder / "original.npy", made.transformers_logprobs(network, _tokens(made)))
     made.convert(network, folder / "hf", folder / "theirs.gguf", llama_cpp, "f16")

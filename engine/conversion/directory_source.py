@@ -7,6 +7,7 @@ import mlx.core as mx
 import numpy as np
 
 from engine.conversion.gguf_metadata import find_architecture, make_metadata
+from engine.conversion.latent import split_latent
 from engine.conversion.parameters import (
     DTYPES,
     Parameter,
@@ -52,7 +53,7 @@ class DirectorySource:
         self.tensors = self._list_tensors(directory, config)
 
     def _list_tensors(self, directory: Path, config: dict[str, Any]) -> dict[str, TensorInfo]:
-        parameters = directory_parameters(directory, config)
+        parameters = split_latent(directory_parameters(directory, config), config)
         self.dtype = prevailing_dtype(parameters)
         item_bytes = DTYPES[self.dtype].size
         tensors = {}

@@ -7,7 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.conversion.rope_metadata import Config, Values, head_dim, rope_parameters
+from engine.conversion.rope_metadata import (
+    Config,
+    Values,
+    head_dim,
+    partial_rotary_factor,
+    rope_parameters,
+)
 
 _SIGMOID = 2
 """A value of `expert_gating_func`; without one it is softmax."""
@@ -95,9 +101,8 @@ def _sigmoid_experts(config: Config) -> Values:
 
 
 def _glm4moe(config: Config) -> Values:
-    factor = float(rope_parameters(config).get("partial_rotary_factor") or 0.5)
-    factor = float(config.get("partial_rotary_factor") or factor)
-    return _sigmoid_experts(config) | {"rope.dimension_count": int(head_dim(config) * factor)}
+    turned = int(head_dim(config) * (partial_rotary_factor(config) or 0.5))
+    return _sigmoid_experts(config) | {"rope.dimension_count": turned}
 
 
 def _deepseek2(config: Config) -> Values:
@@ -128,10 +133,21 @@ def _lfm2(config: Config) -> Values:
     layers = range(int(config["num_hidden_layers"]))
     each = np.array([heads if layer in attending else 0 for layer in layers], np.int32)
     return {
+        "feed_forward_length": _lfm2_width(config),
         "attention.head_count_kv": each,
         "attention.layer_norm_rms_epsilon": float(config["norm_eps"]),
         "shortconv.l_cache": int(config["conv_L_cache"]),
     }
+
+
+def _lfm2_width(config: Config) -> int:
+    """Of the feed-forward layers; configurations may state what it is worked out from."""
+    width = int(config.get("block_ff_dim") or config["intermediate_size"])
+    if not config.get("block_auto_adjust_ff_dim"):
+        return width
+    width = int(float(config.get("block_ffn_dim_multiplier") or 1.0) * int(2 * width / 3))
+    multiple = int(config["block_multiple_of"])
+    return -(-width // multiple) * multiple
 
 
 def _attending_layers(config: Config) -> list[int]:

@@ -4,7 +4,13 @@ Only what llama.cpp's converter writes too, so that every reader understands it.
 """
 
 from engine.conversion.family_metadata import OWN
-from engine.conversion.rope_metadata import Config, Values, head_dim, rope_values
+from engine.conversion.rope_metadata import (
+    Config,
+    Values,
+    head_dim,
+    partial_rotary_factor,
+    rope_values,
+)
 from models.errors import InvalidModelFile, Unsupported
 
 ARCHITECTURES = {
@@ -72,6 +78,7 @@ def make_metadata(config: Config, name: str) -> Values:
 
 def _common(config: Config) -> Values:
     width = head_dim(config)
+    turned = partial_rotary_factor(config) or 1.0
     values: Values = {
         "context_length": int(config["max_position_embeddings"]),
         "embedding_length": int(config["hidden_size"]),
@@ -83,7 +90,7 @@ def _common(config: Config) -> Values:
         ),
         "attention.key_length": width,
         "attention.value_length": width,
-        "rope.dimension_count": int(width * float(config.get("partial_rotary_factor") or 1.0)),
+        "rope.dimension_count": int(width * turned),
         "vocab_size": int(config["vocab_size"]),
     }
     if "rms_norm_eps" in config:

@@ -11,8 +11,14 @@ from typing import Any
 import mlx.core as mx
 
 from engine.conversion.source import MAX_SLAB_WEIGHTS, WeightSource
-from engine.network.directory_weights import read_directory_arrays
+from engine.network.directory_weights import (
+    as_the_network_names,
+    read_directory_arrays,
+    read_quantization,
+)
 from engine.network.gguf_names import Place
+from engine.network.mlx_matrices import FLOAT_MODES
+from engine.network.model_facts import with_old_names
 from engine.network.zoo import build_network
 from metal_kernels import reference
 from models.errors import Unsupported
@@ -65,8 +71,6 @@ def gguf_parameters(source: WeightSource, places: Mapping[str, Place]) -> list[P
     found = []
     for name, place in places.items():
         tensor = source.tensors[name]
-        if not place.is_plain:
-            raise Unsupported(f"{name}: this architecture cannot be made into a directory yet")
         if not reference.can_dequantize(tensor.quantization):
             raise Unsupported(f"{name} is stored as {tensor.quantization}: nothing here reads that")
         read = partial(_read_tensor, source, name, place)
@@ -102,12 +106,12 @@ def directory_parameters(directory: Path, config: Mapping[str, Any]) -> list[Par
 
     Arrays are read when their turn comes, and once.
     """
-    network = build_network(config)
+    network = build_network(with_old_names(config))
     arrays = read_directory_arrays(directory)
     if "text_config" in config:
         arrays = _text_arrays(arrays)
-    arrays = network.sanitize(arrays) if hasattr(network, "sanitize") else arrays
-    settings = config.get("quantization") or config.get("quantization_config") or {}
+    arrays = as_the_network_names(network, arrays)
+    settings = read_quantization(config)
     found = []
     for path, array in list(arrays.items()):
         module, _, kind = path.rpartition(".")
@@ -172,16 +176,21 @@ def _quantized_parameter(
     arrays: dict[str, mx.array], module: str, settings: Mapping[str, Any]
 ) -> Parameter:
     bits, group_size = int(settings.get("bits", 0)), int(settings.get("group_size", 0))
-    if settings.get("mode", "affine") != "affine" or not bits:
-        raise Unsupported(f"{module}: only MLX's affine quantization can be converted")
+    mode = str(settings.get("mode", "affine"))
+    if mode not in ("affine", *FLOAT_MODES) or not bits:
+        raise Unsupported(f"{module}: quantized in the mode {mode!r}, which nothing here converts")
     shape = arrays[f"{module}.weight"].shape
     dense = (*shape[:-1], shape[-1] * 32 // bits)
 
     def read() -> Iterator[mx.array]:
-        parts = (arrays.pop(f"{module}.{kind}") for kind in ("weight", "scales", "biases"))
-        codes, scales, biases = (part.reshape(-1, part.shape[-1]) for part in parts)
-        for start in range(0, codes.shape[0], _rows_at_once(dense[-1])):
-            rows = slice(start, start + _rows_at_once(dense[-1]))
-            yield mx.dequantize(codes[rows], scales[rows], biases[rows], group_size, bits)
+        kinds = ("weight", "scales", "biases") if mode == "affine" else ("weight", "scales")
+        parts = [arrays.pop(f"{module}.{kind}") for kind in kinds]
+        flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+        for start in range(0, flat[0].shape[0], _rows_at_once(dense[-1])):
+            rows = [part[start : start + _rows_at_once(dense[-1])] for part in flat]
+            codes, scales, *biases = rows
+            bias = biases[0] if biases else None
+            yield mx.dequantize(codes, scales, bias, group_size, bits, mode=mode)
 
-    return Parameter(f"{module}.weight", dense, f"affine{bits}_g{group_size}", read)
+    stored = f"affine{bits}_g{group_size}" if mode == "affine" else mode
+    return Parameter(f"{module}.weight", dense, stored, read)

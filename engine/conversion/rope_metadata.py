@@ -47,6 +47,13 @@ def head_dim(config: Config) -> int:
     return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
 
 
+def partial_rotary_factor(config: Config) -> float | None:
+    """The share of each head that turns, where it is stated."""
+    stated = config.get("partial_rotary_factor")
+    stated = stated or rope_parameters(config).get("partial_rotary_factor")
+    return float(stated) if stated else None
+
+
 def _llama3_factors(rope: Mapping[str, Any], width: int) -> np.ndarray:
     """Low frequencies are stretched by `factor`, high ones stay, those between go over smoothly."""
     low, high = float(rope["low_freq_factor"]), float(rope["high_freq_factor"])

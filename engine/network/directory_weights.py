@@ -42,7 +42,7 @@ def load_directory_weights(
     quantization = read_quantization(config)
     arrays = read_directory_arrays(directory)
     summary_bytes = sum(array.nbytes for array in arrays.values())
-    arrays = network.sanitize(arrays) if hasattr(network, "sanitize") else arrays
+    arrays = as_the_network_names(network, arrays)
     _quantize_own_layers(network, arrays, quantization)
     formats: Counter[str] = Counter()
     placed: set[str] = set()
@@ -64,6 +64,40 @@ def load_directory_weights(
     num_parameters = sum(formats.values()) + sum(array.size for array in small.values())
     name = formats.most_common(1)[0][0] if formats else "dense"
     return WeightSummary(summary_bytes, num_parameters, name)
+
+
+def as_the_network_names(network: nn.Module, arrays: dict[str, mx.array]) -> dict[str, mx.array]:
+    """Published arrays under the network's names, with experts stacked, as its family does it."""
+    arrays = _with_split_experts(arrays)
+    if not hasattr(network, "sanitize"):
+        return arrays
+    return cast(dict[str, mx.array], network.sanitize(arrays))
+
+
+def _with_split_experts(arrays: dict[str, mx.array]) -> dict[str, mx.array]:
+    """gpt-oss as transformers keeps it dense: [experts, inputs, outputs], gates and ups in turn.
+
+    mlx-lm knows its packed form alone.
+    """
+    if not any(name.endswith(".experts.gate_up_proj") for name in arrays):
+        return arrays
+    found: dict[str, mx.array] = {}
+    for name, array in arrays.items():
+        module, _, kind = name.rpartition(".")
+        if kind == "gate_up_proj":
+            rows = array.swapaxes(-1, -2)
+            found[f"{module}.gate_proj.weight"] = rows[:, ::2]
+            found[f"{module}.up_proj.weight"] = rows[:, 1::2]
+        elif kind == "gate_up_proj_bias":
+            found[f"{module}.gate_proj.bias"] = array[:, ::2]
+            found[f"{module}.up_proj.bias"] = array[:, 1::2]
+        elif module.endswith(".experts") and kind.startswith("down_proj"):
+            is_bias = kind == "down_proj_bias"
+            named = "bias" if is_bias else "weight"
+            found[f"{module}.down_proj.{named}"] = array if is_bias else array.swapaxes(-1, -2)
+        else:
+            found[name] = array
+    return found
 
 
 def read_quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:

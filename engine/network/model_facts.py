@@ -63,6 +63,7 @@ def with_old_names(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", "proportional") and not found.get("rope_scaling"):
         found["rope_scaling"] = {**rope, "type": kind, "rope_type": kind}
+    found.setdefault("rope_scaling", None)  # which some families want to be told
     return found
 
 
