@@ -8,7 +8,8 @@ from scripts.pocket import words
 from scripts.pocket.dialogue import Dialogue, Message, Skill, Split, assistant, pick, user
 from scripts.pocket.skeletons import expand, fill, loosen
 from scripts.pocket.skills import arithmetic, copying, talk
-from scripts.pocket.skills.memory_facts import SORTS, TOPICS, Topic, possession
+from scripts.pocket.skills.memory_facts import SORTS, TOPICS
+from scripts.pocket.skills.memory_wordings import Topic, possession
 from scripts.pocket.skills.values import make_values
 
 ANY_NOUN_SHARE = 0.12

@@ -1,23 +1,16 @@
-"""Tools: pick among one to four, fill the arguments, call two at once, use a result, or decline.
+"""Tools: pick among one to four, fill the arguments, call two at once, use a result, or decline."""
 
-A fifth of the written kinds is held out whole, with its names, descriptions and requests; made-up
-kinds draw their nouns, words and values from their share.
-"""
-
-import json
 import random
-from dataclasses import dataclass
 from typing import Any
 
-from scripts.pocket import words
 from scripts.pocket.dialogue import Dialogue, Message, Split, assistant, pick, user
 from scripts.pocket.skeletons import expand, fill, loosen, phrase
 from scripts.pocket.skills import talk
-from scripts.pocket.skills.tool_kinds import KINDS_OF, Kind, Parameter, made_up_kind, slots_of
-from scripts.pocket.skills.values import Value, make_values
+from scripts.pocket.skills.tool_kinds import KINDS_OF, slots_of
+from scripts.pocket.skills.tool_offers import Tool, draw_tools, make_tool
+from scripts.pocket.skills.tool_results import result_turn
+from scripts.pocket.skills.values import Value
 
-MADE_UP_KINDS = 0.35
-MADE_UP_NAMES = 0.2
 NONE_FITS = "None of my tools can do that."
 TWO = (
     "{a} <And|And please|And now|Plus,> {b}",
@@ -56,22 +49,6 @@ SYSTEMS = (
     "You are Pocket. <Call a tool when one fits.|>",
     "You are an assistant with tools.",
 )
-DONE = ("ok", "done", "success", "true", '{"ok": true}', '{"status": "ok"}', '{"success": true}')
-ERRORS = ("not found", "no connection", "access denied", "timeout", "invalid value", "out of stock")
-OTHER_NAMES = {
-    "get": ("fetch", "read", "lookup", "check"),
-    "set": ("change", "adjust", "update"),
-    "find": ("search", "lookup", "locate"),
-    "create": ("make", "add", "new"),
-    "add": ("create", "put", "insert"),
-    "start": ("begin", "launch", "run"),
-    "send": ("deliver", "write"),
-    "book": ("reserve", "order"),
-    "check": ("get", "read", "test"),
-    "open": ("show", "view"),
-    "list": ("show", "get"),
-    "log": ("track", "save", "record"),
-}
 OUTSIDE = (
     "Tell me a joke.",
     "What is the meaning of life?",
@@ -104,82 +81,6 @@ OUTSIDE = (
     "Catch a fish.",
     "Who wrote Hamlet?",
 )
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A kind of tool with its drawn name, description, argument names and choices."""
-
-    kind: Kind
-    name: str
-    about: str
-    names: dict[str, str]
-    choices: dict[str, tuple[str, ...]]
-    nouns: dict[str, str]
-    is_told: bool
-
-    def schema(self, p: Parameter) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": p.type}
-        if self.choices[p.slot]:
-            schema["enum"] = list(self.choices[p.slot])
-        if self.is_told or self.names[p.slot] != p.slot:
-            schema["description"] = "The " + p.slot.replace("_", " ")
-        return schema
-
-    def as_json(self) -> Message:
-        properties = {self.names[p.slot]: self.schema(p) for p in self.kind.parameters}
-        parameters = {"type": "object", "properties": properties, "required": list(properties)}
-        function = {"name": self.name, "description": self.about, "parameters": parameters}
-        return {"type": "function", "function": function}
-
-
-def in_style(rng: random.Random, name: str) -> str:
-    """snake_case as it is, or camelCase, dotted, with dashes or in PascalCase."""
-    parts = name.split("_")
-    style = rng.random()
-    if style < 0.68:
-        return name
-    if style < 0.86:
-        return parts[0] + "".join(part.capitalize() for part in parts[1:])
-    if style < 0.92:
-        return ".".join(parts)
-    return "-".join(parts) if style < 0.96 else "".join(part.capitalize() for part in parts)
-
-
-def tool_name(rng: random.Random, split: Split, kind: Kind, nouns: dict[str, str]) -> str:
-    if split == "train" and rng.random() < MADE_UP_NAMES / 2:
-        return "_".join(made_up_part(rng) for _ in range(rng.choice((1, 2, 2))))
-    name = rng.choice(kind.names).format(**{k: v.replace(" ", "_") for k, v in nouns.items()})
-    head, _, rest = name.partition("_")
-    if rest and rng.random() < 0.3:
-        name = f"{rng.choice((head, *OTHER_NAMES.get(head, ())))}_{rest}"
-    return in_style(rng, name)
-
-
-def made_up_part(rng: random.Random) -> str:
-    """Part of a name that says nothing: it has to be read, not known."""
-    return rng.choice(words.COMMON) if rng.random() < 0.6 else words.new_word(rng, "train")
-
-
-def make_tool(rng: random.Random, split: Split, kind: Kind) -> Tool:
-    nouns = {"noun": rng.choice(kind.nouns)} if kind.nouns else {}
-    if kind.nouns and rng.random() < 0.25:
-        nouns["noun"] = words.new_word(rng, split)
-    names = {}
-    for p in kind.parameters:
-        is_made_up = split == "train" and rng.random() < MADE_UP_NAMES / 2
-        names[p.slot] = made_up_part(rng) if is_made_up else p.slot
-        if not is_made_up and rng.random() < 0.15:
-            names[p.slot] = f"{p.slot}_{rng.choice(('name', 'value', 'id', 'arg'))}"
-    choices = {
-        p.slot: tuple(rng.sample(p.choices, rng.randint(2, len(p.choices)))) if p.choices else ()
-        for p in kind.parameters
-    }
-    about = rng.choice(kind.about).format(**nouns)
-    if rng.random() < 0.06:
-        about = about.lower() + "."
-    name = tool_name(rng, split, kind, nouns)
-    return Tool(kind, name, about, names, choices, nouns, rng.random() < 0.6)
 
 
 def ask(rng: random.Random, split: Split, tool: Tool) -> tuple[str, dict[str, Any]]:
@@ -218,71 +119,6 @@ def call(tool: Tool, arguments: dict[str, Any]) -> Message:
 
 def calls(*made: Message) -> Message:
     return {"role": "assistant", "content": "", "tool_calls": list(made)}
-
-
-def draw_kinds(rng: random.Random, split: Split, count: int) -> list[Kind]:
-    """Kinds of different groups; made-up ones often share a noun, so that the verb decides."""
-    if rng.random() < MADE_UP_KINDS:
-        near = (words.new_word(rng, split),) if rng.random() < 0.3 else ()
-        kinds = [made_up_kind(rng, split, near) for _ in range(count)]
-        if rng.random() < 0.3 and count > 1:
-            kinds[-1] = rng.choice(KINDS_OF[split])
-    else:
-        kinds = rng.sample(KINDS_OF[split], count)
-    return kinds if len({k.group for k in kinds}) == count else draw_kinds(rng, split, count)
-
-
-def draw_tools(rng: random.Random, split: Split) -> list[Tool]:
-    kinds = draw_kinds(rng, split, rng.choice((1, 2, 2, 3, 3, 4)))
-    tools = [make_tool(rng, split, kind) for kind in kinds]
-    lists = [[t.name for t in tools], *(list(t.names.values()) for t in tools)]
-    is_clear = all(len(set(names)) == len(names) for names in lists)
-    return tools if is_clear else draw_tools(rng, split)
-
-
-def result_turn(
-    rng: random.Random, split: Split, tool: Tool, arguments: dict[str, Any]
-) -> tuple[list[Message], str]:
-    """The tool's result with the answer made of it, and what has to stand in the answer."""
-    kind = rng.random()
-    if kind < 0.08:
-        error = rng.choice(ERRORS)
-        content = rng.choice((f'{{"error": "{error}"}}', f"error: {error}", f"Error: {error}"))
-        return [{"role": "tool", "content": content}, assistant(f"That failed: {error}.")], error
-    if tool.kind.result is None and kind < 0.3:
-        return [{"role": "tool", "content": rng.choice(DONE)}, assistant("Done.")], "Done"
-    if tool.kind.result is None or kind < 0.5:
-        return any_result(rng, split)
-    result = tool.kind.result
-    value = result.make(rng, split).said
-    content = rng.choice((f'{{"{result.key}": "{value}"}}', f"{result.key}: {value}", value))
-    spoken = {p.slot: str(arguments.get(tool.names[p.slot], "it")) for p in tool.kind.parameters}
-    answer = fill(result.answer, {"value": value, **tool.nouns, **spoken})
-    return [{"role": "tool", "content": content}, assistant(answer)], value
-
-
-RESULTS = (
-    *(("temperature", "signed"), ("sky", "sky"), ("price", "integer 1 900"), ("status", "status")),
-    *(("time", "clock"), ("name", "person"), ("result", "word"), ("id", "code"), ("date", "date")),
-    *(("count", "count"), ("city", "city"), ("value", "decimal"), ("total", "integer 1 5000")),
-    *(("color", "color"), ("message", "phrase"), ("distance", "integer 1 900"), ("email", "email")),
-    *(("owner", "person"), ("title", "title"), ("humidity", "integer 0 100"), ("phone", "phone")),
-)
-
-
-def any_result(rng: random.Random, split: Split) -> tuple[list[Message], str]:
-    """An object of one to three values, told in the order in which they stand."""
-    drawn = {}
-    for key, sort in rng.sample(RESULTS, rng.choice((1, 1, 2, 2, 3))):
-        key = words.new_word(rng, split) if rng.random() < 0.25 else key
-        drawn[key] = make_values(sort)(rng, split)
-    values = {key: value.meant for key, value in drawn.items()}
-    content = json.dumps(values, ensure_ascii=False)
-    if rng.random() < 0.3:
-        content = rng.choice((", ", "\n")).join(f"{k}: {v}" for k, v in values.items())
-    told = words.join_and([f"the {key} is {value}" for key, value in values.items()])
-    answer = told[0].upper() + told[1:] + "."
-    return [{"role": "tool", "content": content}, assistant(answer)], str(list(values.values())[-1])
 
 
 def start(rng: random.Random) -> list[Message]:
