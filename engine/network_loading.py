@@ -15,7 +15,8 @@ from engine.network.lora import load_adapter
 from engine.network.model_facts import with_common_names, with_old_names
 from engine.network.weights import WeightSummary, load_gguf_weights
 from engine.network.zoo import build_network
-from engine.text.chat_template import ChatTemplate, load_directory_template, load_gguf_template
+from engine.text.chat_template import ChatTemplate
+from engine.text.template_loading import load_directory_template, load_gguf_template
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
 from models.files import ModelFiles
 from models.gguf import GGUFFile, read_gguf

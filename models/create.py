@@ -15,6 +15,7 @@ from models.adapters import check_adapter_names, find_adapter
 from models.blobs import parse_digest
 from models.choose import find_role
 from models.errors import InvalidInput, NotFound
+from models.go_template import parse_go_template
 from models.importing import take_file
 from models.local_model import LocalFile, model_at
 from models.manifest import Format, Layer, Manifest, Role
@@ -81,7 +82,7 @@ def _check(new: NewModel) -> None:
     for message in new.messages:
         if message.get("role") not in ("system", "user", "assistant", "tool"):
             raise InvalidInput(f"message role {message.get('role')!r} is unknown")
-    if new.template is not None and not is_go_template(new.template):
+    if new.template is not None:
         check_template(new.template)
 
 
@@ -93,7 +94,10 @@ def _check_adapter(manifest: Manifest, library: Library) -> None:
 
 
 def check_template(text: str) -> None:
-    """Raise InvalidInput when `text` cannot be a Jinja template; tags of models' own may be."""
+    """Raise InvalidInput when `text` is no template; tags of models' own may be in Jinja's."""
+    if is_go_template(text):
+        parse_go_template(text)
+        return
     from jinja2 import Environment, TemplateSyntaxError
 
     try:

@@ -16,7 +16,7 @@ from models.errors import InvalidInput, InvalidModelFile, Unsupported, UserError
 from models.local_model import LocalFile, LocalModel
 from models.manifest import Role, is_digest
 from models.name import ModelName
-from models.template import is_go_template
+from models.template import is_go_template, why_unusable
 
 _PREFIX = "application/vnd.ollama.image."
 _ROLES: dict[str, Role] = {
@@ -120,11 +120,12 @@ def _file_name(name: ModelName, role: Role, same: int) -> str:
 
 
 def _notes(files: list[LocalFile]) -> tuple[str, ...]:
-    """What is said of a Go template: kept, so that nothing is lost, and not used."""
+    """What is said of a Go template that cannot be used: it is kept, so that nothing is lost."""
     texts = (file.path.read_text("utf-8", "replace") for file in files if file.role == "template")
-    if not any(is_go_template(text) for text in texts):
-        return ()
-    return (
-        "Ollama's chat template is in Go's language: it is kept and not used; "
-        "the GGUF file's own template is, or a general one where it has none",
+    reasons = (why_unusable(text) for text in texts if is_go_template(text))
+    return tuple(
+        f"Ollama's chat template is kept and not used ({reason}); "
+        "the GGUF file's own template is, or a general one where it has none"
+        for reason in reasons
+        if reason is not None
     )

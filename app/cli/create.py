@@ -42,7 +42,6 @@ def create_command(name: str, modelfile: str) -> None:
     """
     from models.create import NewModel, create_model
     from models.modelfile import decode_modelfile, parse_modelfile
-    from models.template import is_go_template
 
     wanted = ModelName.parse(name)
     path, raw = _read(modelfile)
@@ -61,8 +60,6 @@ def create_command(name: str, modelfile: str) -> None:
     create_model(new, library, say=lambda text: click.echo(text, err=True))
     for note in asked.notes:
         click.echo(f"note: {note}", err=True)
-    if asked.template is not None and is_go_template(asked.template):
-        click.echo("note: the template is in Go's language: it is kept and not used", err=True)
 
 
 def _read(modelfile: str) -> tuple[Path, bytes]:

@@ -19,7 +19,6 @@ from models.blobs import parse_digest
 from models.create import NewModel, create_model
 from models.errors import InvalidInput, NotFound, Unsupported
 from models.name import ModelName
-from models.template import is_go_template
 
 router = APIRouter()
 
@@ -32,8 +31,6 @@ async def create(request: Request) -> Response:
     library = state_of(request).catalog.library
 
     def work(say: Say) -> None:
-        if new.template is not None and is_go_template(new.template):
-            say({"status": "the template is in Go's language: it is kept and not used"})
         create_model(new, library, say=lambda status: say({"status": status}))
 
     return LinesReply(work, stream=fields.flag("stream", default=True))

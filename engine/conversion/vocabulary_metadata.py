@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from engine.conversion.sentencepiece import read_scores
-from engine.text.chat_template import read_directory_templates
+from engine.text.template_loading import read_directory_templates
 from engine.tokenizer.pretokenizers import PreTokenizer, find_pretokenizer
 from models.errors import InvalidModelFile, NotFound, Unsupported
 from models.gguf import Value

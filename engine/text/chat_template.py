@@ -3,17 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from jinja2 import meta
 from jinja2.exceptions import TemplateError
 
-from engine.network.gguf_values import Metadata
 from engine.text.template_limits import TemplateRunsAway
 from engine.text.template_sandbox import ChatEnvironment, render
 from models.errors import InvalidInput, InvalidModelFile
-from models.gguf import GGUFFile
 
 Message = dict[str, Any]
 
@@ -23,7 +20,6 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-_GO_SYNTAX = ("{{ .", "{{.", "{{- .", "{{ range", "{{- range", "{{ if .", "{{- if .", "{{- if or")
 _THINKING_VARIABLES = frozenset(
     {"enable_thinking", "thinking", "reasoning_effort", "thinking_budget", "thinking_mode"}
 )
@@ -117,80 +113,6 @@ class ChatTemplate:
             return meta.find_undeclared_variables(ChatEnvironment().parse(source))
         except TemplateError:
             return set()
-
-
-def load_gguf_template(file: GGUFFile, override: str | None = None) -> ChatTemplate:
-    """The template in a GGUF file's metadata, or the Jinja text that replaces it."""
-    metadata = Metadata(file.metadata)
-    tokens = metadata.strings("tokenizer.ggml.tokens")
-
-    def token(name: str) -> str:
-        index = metadata.integer(f"tokenizer.ggml.{name}_token_id", -1)
-        return tokens[index] if 0 <= index < len(tokens) else ""
-
-    own = metadata.string("tokenizer.chat_template", "") or None
-    return ChatTemplate(
-        _jinja(override) or own,
-        bos_token=token("bos"),
-        eos_token=token("eos"),
-        tool_source=metadata.string("tokenizer.chat_template.tool_use", "") or None,
-    )
-
-
-def read_directory_templates(directory: Path) -> dict[str, str]:
-    """The templates of a model directory by name; the one for chats is "default".
-
-    Raises:
-        InvalidModelFile: tokenizer_config.json is not JSON.
-    """
-    named = _read_settings(directory).get("chat_template") or {}
-    if isinstance(named, str):
-        named = {"default": named}
-    elif isinstance(named, list):
-        named = {item["name"]: item["template"] for item in named}
-    for extra in sorted(directory.glob("additional_chat_templates/*.jinja")):
-        named[extra.stem] = extra.read_text(encoding="utf-8")
-    alone = directory / "chat_template.jinja"
-    if alone.exists():
-        named["default"] = alone.read_text(encoding="utf-8")
-    return dict(named)
-
-
-def _read_settings(directory: Path) -> dict[str, Any]:
-    path = directory / "tokenizer_config.json"
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise InvalidModelFile(f"{path}: {error}") from error
-    return dict(settings)
-
-
-def load_directory_template(directory: Path, override: str | None = None) -> ChatTemplate:
-    """The template of a model directory, or the Jinja text that replaces it.
-
-    Raises:
-        InvalidModelFile: tokenizer_config.json is not JSON.
-    """
-    settings = _read_settings(directory)
-    named = read_directory_templates(directory)
-    return ChatTemplate(
-        _jinja(override) or named.get("default"),
-        bos_token=_token_text(settings.get("bos_token")),
-        eos_token=_token_text(settings.get("eos_token")),
-        tool_source=named.get("tool_use"),
-    )
-
-
-def _jinja(override: str | None) -> str | None:
-    """`override` unless it is written in Go's template language."""
-    if override is None or any(mark in override for mark in _GO_SYNTAX):
-        return None
-    return override
-
-
-def _token_text(value: Any) -> str:
-    text = value.get("content", "") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else ""
 
 
 def _compile(source: str) -> Any:

@@ -19,7 +19,6 @@ def test_a_modelfile_beside_its_model_becomes_a_name(run: Run, tmp_path: Path) -
     done = run("create", "mine:v1")
     assert done.returncode == 0, done.stderr
     assert "note: parameter mirostat" in done.stderr
-    assert "note: the template is in Go's language" in done.stderr
     shown = json.loads(run("show", "mine:v1", "--json").stdout)
     assert (shown["system"], shown["parameters"]) == ("Be\nbrief.", {"seed": 3})
     again = run("create", "other", "-f", "-", input="FROM mine:v1\nSYSTEM Other.")

@@ -20,7 +20,7 @@ def user(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "user"
     hub = home / ".cache/huggingface/hub"
     add_cached_repo(hub, "org/T-GGUF", {"T-Q8_0.gguf": GGUF})
-    layers = {"model": GGUF, "template": b"{{ .Prompt }}"}
+    layers = {"model": GGUF, "template": b"{{ shout .Prompt }}"}
     add_ollama_model(home / ".ollama/models", "library/llama3.2:1b", layers)
     add_lm_studio_model(home / ".lmstudio/models", "org/T-GGUF", {"T-Q8_0.gguf": GGUF})
     cleared = dict.fromkeys(("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "OLLAMA_MODELS"), "")
@@ -37,7 +37,7 @@ def test_a_scan_lists_and_all_takes_everything_in_place(run: Run, user: dict[str
     assert not any(model["in_library"] for model in listed)
     done = run("import", "--all", env=user)
     assert done.returncode == 0, done.stderr
-    assert "note: Ollama's chat template is in Go's language" in done.stderr
+    assert "note: Ollama's chat template is kept and not used" in done.stderr
     assert {row.split()[-1] for row in run("import", "--scan", env=user).stdout.splitlines()} == {
         "LIBRARY", "yes",
     }  # fmt: skip

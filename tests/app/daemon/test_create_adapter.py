@@ -58,8 +58,11 @@ def test_files_that_are_no_adapter_here_are_refused(daemon, adapters, status, te
     assert daemon.post("/api/show", {"model": "mine"}).status == 404
 
 
-def test_a_template_in_gos_language_is_said_to_be_unused(daemon) -> None:
+@pytest.mark.compat("POST /api/create", "`template` in Ollama's language, or in Jinja's")
+def test_a_template_in_gos_language_is_used_or_refused_by_its_function(daemon) -> None:
     body = {"model": "mine", "from": "pocket", "template": "{{ .System }} {{ .Prompt }}"}
-    statuses = [line["status"] for line in daemon.post("/api/create", body).lines]
-    assert statuses[0] == "the template is in Go's language: it is kept and not used"
-    assert statuses[-1] == "success"
+    assert daemon.post("/api/create", body).lines[-1] == {"status": "success"}
+    assert daemon.post("/api/show", {"model": "mine"}).json["template"] == body["template"]
+    unknown = {**body, "model": "other", "template": "a\n{{ shout .Prompt }}"}
+    (line,) = daemon.post("/api/create", unknown).lines
+    assert "line 2: the function 'shout' is not supported" in line["error"]

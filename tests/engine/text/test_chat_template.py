@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from engine.text import template_limits
-from engine.text.chat_template import CHATML, ChatTemplate, load_directory_template
+from engine.text.chat_template import CHATML, ChatTemplate
+from engine.text.template_loading import load_directory_template
 from models.errors import InvalidInput, InvalidModelFile
 
 CHAT = [{"role": "user", "content": "Hi"}]
@@ -256,4 +257,5 @@ def test_a_directory_has_one_template_or_several(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}alone")
     assert load_directory_template(tmp_path).render(CHAT) == "<s>alone"
     assert load_directory_template(tmp_path, "own").render(CHAT) == "own"
-    assert load_directory_template(tmp_path, "{{ .Prompt }}").render(CHAT) == "<s>alone"
+    assert load_directory_template(tmp_path, "{{ .Prompt }}!").render(CHAT).endswith("!")
+    assert load_directory_template(tmp_path, "{{ unknown .Prompt }}").render(CHAT) == "<s>alone"
