@@ -1,5 +1,7 @@
 """Our quantization beside llama.cpp's: same F16 file and threads, in turn; seconds and perplexity.
 
+Seconds are by the clock and, in brackets, of processors, which hardly depend on what else runs.
+
     scripts/bench_quantize.py MODEL-F16.gguf --llama-python PATH
 
 PATH is a Python with llama-cpp-python. Each run is a process of its own. Perplexity is measured
@@ -50,23 +52,27 @@ def _compare(asked: argparse.Namespace, folder: Path) -> None:
     before = _peer(asked, "perplexity", asked.model, text, "--window", asked.window)
     print(f"{asked.model.name}, {asked.threads} threads, {asked.rounds} rounds in turn, medians")
     print(f"F16 perplexity {before['perplexity']:.4f} over {before['num_tokens']} tokens")
-    print(f"{'':8}{'seconds':>20}{'':>9}{'perplexity':>24}")
+    print(f"{'':8}{'seconds':>32}{'':>17}{'perplexity':>24}")
     header = ("type", "localllm", "llama.cpp", "speed", "localllm", "llama.cpp", "ratio")
-    print("{:8}{:>10}{:>10}{:>9}{:>12}{:>12}{:>9}".format(*header))
+    print("{:8}{:>16}{:>16}{:>17}{:>12}{:>12}{:>9}".format(*header))
     for label in asked.types:
         ours, theirs = folder / "ours.gguf", folder / "theirs.gguf"
-        times: tuple[list[float], list[float]] = ([], [])
+        runs: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
         for _ in range(asked.rounds):
-            times[0].append(_run_ours(asked, label, ours))
-            run = _peer(asked, "quantize", asked.model, theirs, label)
-            times[1].append(run["seconds"])
+            runs[0].append(_run_ours(asked, label, ours))
+            runs[1].append(_peer(asked, "quantize", asked.model, theirs, label))
         found = [
             _peer(asked, "perplexity", path, text, "--window", asked.window)["perplexity"]
             for path in (ours, theirs)
         ]
-        mine, other = median(times[0]), median(times[1])
+        clock, processor = (
+            [median(run[key] for run in each) for each in runs]
+            for key in ("seconds", "processor_s")
+        )
+        times = [f"{a:.2f} ({b:.2f})" for a, b in zip(clock, processor, strict=True)]
+        speed = f"{clock[1] / clock[0]:.2f} ({processor[1] / processor[0]:.2f})"
         print(
-            f"{label:8}{mine:>10.3f}{other:>10.3f}{other / mine:>9.2f}"
+            f"{label:8}{times[0]:>16}{times[1]:>16}{speed:>17}"
             f"{found[0]:>12.4f}{found[1]:>12.4f}{found[0] / found[1]:>9.4f}",
             flush=True,
         )
@@ -93,11 +99,12 @@ def _written_by(model: Path) -> str:
     return b"".join(pieces).decode(errors="replace")
 
 
-def _run_ours(asked: argparse.Namespace, label: str, target: Path) -> float:
+def _run_ours(asked: argparse.Namespace, label: str, target: Path) -> dict[str, float]:
     command = [sys.executable, __file__, str(asked.model), "--ours", "--types", label]
     command += ["--llama-python", "none", "--target", str(target), "--threads", str(asked.threads)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout)["seconds"])
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def _quantize_ours(asked: argparse.Namespace) -> None:
@@ -108,9 +115,10 @@ def _quantize_ours(asked: argparse.Namespace) -> None:
     from models.resolve import resolve_path
 
     backend.set_num_threads(asked.threads)
-    start_s = time.perf_counter()
+    start_s, start_processor_s = time.perf_counter(), time.process_time()
     write_files(quantize(resolve_path(asked.model), parse_type(asked.types[0])), asked.target)
-    print(json.dumps({"seconds": time.perf_counter() - start_s}))
+    seconds, processor_s = time.perf_counter() - start_s, time.process_time() - start_processor_s
+    print(json.dumps({"seconds": seconds, "processor_s": processor_s}))
 
 
 def _peer(asked: argparse.Namespace, *arguments: Any) -> dict[str, float]:
