@@ -5,6 +5,8 @@ import json
 import os
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from scripts.pocket.dialogue import Dialogue, Message
@@ -14,6 +16,8 @@ from scripts.pocket.scoring import is_right
 DEFAULT_HOST = "127.0.0.1:11434"
 MAX_ANSWER_TOKENS = 300
 TIMEOUT_S = 120
+# The daemon computes them as one batch, and each as if it were alone.
+AT_ONCE = 8
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -51,10 +55,11 @@ def ask(host: str, model: str, dialogue: Dialogue) -> Message:
 def failures(
     host: str, model: str, dialogues: list[Dialogue]
 ) -> Iterator[tuple[Dialogue, Message]]:
-    for dialogue in dialogues:
-        reply = ask(host, model, dialogue)
-        if not is_right(dialogue, reply):
-            yield dialogue, reply
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        replies = pool.map(partial(ask, host, model), dialogues)
+        for dialogue, reply in zip(dialogues, replies, strict=True):
+            if not is_right(dialogue, reply):
+                yield dialogue, reply
 
 
 def show(dialogue: Dialogue, reply: Message) -> None:
