@@ -72,10 +72,14 @@ def check_space(folder: Path, needed_bytes: int, hint: str) -> None:
     free_bytes = shutil.disk_usage(existing).free
     if needed_bytes and needed_bytes + SPARE_BYTES > free_bytes:
         raise StorageError(
-            f"{folder}: {needed_bytes / 1e9:.1f} GB more are needed, "
-            f"{free_bytes / 1e9:.1f} GB are free",
+            f"{folder}: {_amount(needed_bytes)} more are needed and {_amount(SPARE_BYTES)} to spare, "
+            f"{_amount(free_bytes)} are free",
             hint=hint,
         )
+
+
+def _amount(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:.1f} GB"
 
 
 def write_whole(path: Path, text: str) -> None:

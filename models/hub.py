@@ -38,6 +38,7 @@ MAX_RETRY_AFTER_S = 300.0
 _HEX = re.compile(r"[0-9a-f]{40,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATH = re.compile(r"[^\\\x00-\x1f]{1,1024}")
+_DEFAULT_ENDPOINT = "https://huggingface.co"  # where HF_ENDPOINT is set to nothing
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 
 
@@ -94,7 +95,7 @@ class Hub:
         cancelled: threading.Event | None = None,
         on_wait: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
+        self.endpoint = (endpoint or constants.ENDPOINT or _DEFAULT_ENDPOINT).rstrip("/")
         _open_session()
         self.headers = build_hf_headers(token=token, library_name="localllm")
         self._api = HfApi(endpoint=self.endpoint, token=token, library_name="localllm")
