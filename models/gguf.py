@@ -117,8 +117,8 @@ def _map_file(path: Path) -> mmap.mmap:
 def _check_split(paths: tuple[Path, ...], headers: list[Header]) -> None:
     """Compare each shard's `split.*` metadata with the place its name gives it."""
     for index, (path, header) in enumerate(zip(paths, headers, strict=True)):
-        number = header.metadata.get("split.no", 0)
-        count = header.metadata.get("split.count", 0)
+        number = _split_value(path, header, "split.no", 0)
+        count = _split_value(path, header, "split.count", 0)
         if len(paths) == 1 and count in (0, 1):
             continue
         if (number, count) != (index, len(paths)):
@@ -127,9 +127,16 @@ def _check_split(paths: tuple[Path, ...], headers: list[Header]) -> None:
                 f"its name says {index} of {len(paths)}",
                 hint="Shards must be named NAME-00001-of-0000N.gguf as they were published.",
             )
-    announced = headers[0].metadata.get("split.tensors.count")
     found = sum(len(header.tensors) for header in headers)
-    if announced is not None and announced != found:
+    announced = _split_value(paths[0], headers[0], "split.tensors.count", found)
+    if announced != found:
         raise InvalidModelFile(
             f"{paths[0]}: announces {announced} tensors, the shards have {found}"
         )
+
+
+def _split_value(path: Path, header: Header, key: str, default: int) -> int:
+    value = header.metadata.get(key, default)
+    if type(value) is not int:
+        raise InvalidModelFile(f"{path}: {key} is {value!r:.40}; a number is accepted")
+    return value

@@ -3,6 +3,8 @@
 Knows nothing about how text is cut into tokens. Rules for special tokens as in llama.cpp.
 """
 
+import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -38,6 +40,7 @@ _FILL_IN_THE_MIDDLE_MARKS = _names(
     " <|middle|>"
 )
 _CHANNEL_MARKS = _names("<|channel|> <|message|> <|start|> <|constrain|>")
+_BYTE_NAME = re.compile("<0x[0-9A-Fa-f]{2}>")
 _NO_RSTRIP = frozenset({"<unk>", "<s>", "<|endoftext|>"})
 
 
@@ -181,10 +184,14 @@ def read_vocabulary(
         return found if 0 <= found < len(texts) else default
 
     name = metadata.string("general.name", "").lower()
+    types = [int(kind) for kind in _per_token(metadata, "token_type", len(texts), _NORMAL)]
+    for text, kind in zip(texts, types, strict=True):
+        if kind == _BYTE and len(text) == 6 and not _BYTE_NAME.fullmatch(text):
+            raise InvalidModelFile(f"'tokenizer.ggml.tokens' has {text!r} as a byte")
     return Vocabulary(
         texts=texts,
         scores=[float(score) for score in _per_token(metadata, "scores", len(texts), 0)],
-        types=[int(kind) for kind in _per_token(metadata, "token_type", len(texts), _NORMAL)],
+        types=types,
         encoding=encoding,
         bos_token_id=special("bos", defaults.bos),
         eos_token_id=special("eos", defaults.eos),
@@ -205,4 +212,6 @@ def _per_token(metadata: Metadata, name: str, num_tokens: int, default: int) -> 
             f"'tokenizer.ggml.{name}' has {len(values)} entries for {num_tokens} tokens"
         )
     found: list[float] = values[:num_tokens].tolist()
+    if any(math.isnan(value) for value in found):
+        raise InvalidModelFile(f"'tokenizer.ggml.{name}' has values that are no numbers")
     return found

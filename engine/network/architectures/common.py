@@ -45,6 +45,23 @@ def common_config(file: GGUFFile, metadata: Metadata, model_type: str) -> Config
     return config
 
 
+def num_used_experts(metadata: Metadata) -> int:
+    """How many experts each token goes to; 0 where there are none."""
+    count, used = metadata.integer(".expert_count", 0), metadata.integer(".expert_used_count", 0)
+    if count and not 1 <= used <= count:
+        raise InvalidModelFile(f"each token is to go to {used} of {count} experts")
+    return used if count else 0
+
+
+def layer_kinds(metadata: Metadata, num_layers: int) -> list[str]:
+    """Which layers see a window only, by the names of configurations."""
+    has_window = metadata.flags(".attention.sliding_window_pattern")
+    if len(has_window) != num_layers:
+        name = metadata.name(".attention.sliding_window_pattern")
+        raise InvalidModelFile(f"{name!r} has {len(has_window)} values for {num_layers} layers")
+    return ["sliding_attention" if flag else "full_attention" for flag in has_window]
+
+
 def read_width(file: GGUFFile, metadata: Metadata) -> int:
     """The size of hidden states, which the table of embeddings has as well."""
     width = metadata.size(".embedding_length")

@@ -5,9 +5,9 @@ ones as one matrix (`attn_kv_b`), whose metadata then speak of expanded heads.
 """
 
 from engine.network.architectures.architecture import Architecture, Config, expert_names
-from engine.network.architectures.common import common_config
+from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.gguf_values import Metadata
-from models.errors import Unsupported
+from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
 
 _SOFTMAX, _SIGMOID = 1, 2
@@ -50,18 +50,22 @@ def _experts(metadata: Metadata, gating: int) -> Config:
     if normalised and gating == _SOFTMAX:
         raise Unsupported("deepseek2 with softmax gating and normalised expert weights")
     num_groups = metadata.integer(".expert_group_count", 1) or 1
+    num_chosen = metadata.integer(".expert_group_used_count", 1) or 1
+    num_experts = metadata.integer(".expert_count", 0)
+    if num_groups < 1 or num_experts % num_groups or not 1 <= num_chosen <= num_groups:
+        raise InvalidModelFile(f"{num_experts} experts in {num_chosen} of {num_groups} groups")
     greedy = "group_limited_greedy" if num_groups > 1 else "greedy"
     return {
         "moe_intermediate_size": metadata.integer(".expert_feed_forward_length"),
-        "n_routed_experts": metadata.integer(".expert_count", 0) or None,
+        "n_routed_experts": num_experts or None,
         "n_shared_experts": metadata.integer(".expert_shared_count", 0) or None,
-        "num_experts_per_tok": metadata.integer(".expert_used_count", 0),
+        "num_experts_per_tok": num_used_experts(metadata),
         "first_k_dense_replace": metadata.integer(".leading_dense_block_count", 0),
         "moe_layer_freq": 1,
         "routed_scaling_factor": metadata.number(".expert_weights_scale", 1.0) or 1.0,
         "norm_topk_prob": normalised,
         "n_group": num_groups,
-        "topk_group": metadata.integer(".expert_group_used_count", 1) or 1,
+        "topk_group": num_chosen,
         "topk_method": "noaux_tc" if gating == _SIGMOID else greedy,
     }
 

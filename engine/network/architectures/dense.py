@@ -7,7 +7,7 @@ from engine.network.architectures.architecture import (
     expert_names,
     unpaired_rows,
 )
-from engine.network.architectures.common import common_config
+from engine.network.architectures.common import common_config, layer_kinds
 from engine.network.architectures.experts import granite_scales, mixtral_config
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
@@ -127,9 +127,8 @@ def _olmo2(file: GGUFFile, metadata: Metadata) -> Config:
     window = metadata.integer(".attention.sliding_window", 0)
     config = common_config(file, metadata, "olmo3" if window else "olmo2")
     if window:
-        has_window = metadata.flags(".attention.sliding_window_pattern")
-        kinds = ("full_attention", "sliding_attention")
-        config |= {"sliding_window": window, "layer_types": [kinds[flag] for flag in has_window]}
+        kinds = layer_kinds(metadata, config["num_hidden_layers"])
+        config |= {"sliding_window": window, "layer_types": kinds}
     return config
 
 

@@ -11,7 +11,7 @@ from engine.network.architectures.architecture import (
     expert_names,
     unpaired_rows,
 )
-from engine.network.architectures.common import common_config
+from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
 from models.gguf import GGUFFile
@@ -21,14 +21,14 @@ def mixtral_config(file: GGUFFile, metadata: Metadata) -> Config:
     """A llama file with experts."""
     config = common_config(file, metadata, "mixtral")
     config["num_local_experts"] = metadata.integer(".expert_count")
-    config["num_experts_per_tok"] = metadata.integer(".expert_used_count")
+    config["num_experts_per_tok"] = num_used_experts(metadata)
     return config
 
 
 def _with_experts(file: GGUFFile, metadata: Metadata, model_type: str) -> Config:
     config = common_config(file, metadata, model_type)
     config["num_experts"] = metadata.integer(".expert_count")
-    config["num_experts_per_tok"] = metadata.integer(".expert_used_count")
+    config["num_experts_per_tok"] = num_used_experts(metadata)
     return config
 
 
@@ -67,7 +67,7 @@ def _gpt_oss(file: GGUFFile, metadata: Metadata) -> Config:
     config = _with_experts(file, metadata, "gpt_oss")
     config["num_local_experts"] = config.pop("num_experts")
     config["intermediate_size"] = _expert_width(file, metadata)
-    config["sliding_window"] = metadata.integer(".attention.sliding_window")
+    config["sliding_window"] = metadata.size(".attention.sliding_window")
     kinds = ["sliding_attention", "full_attention"]
     config["layer_types"] = [kinds[i % 2] for i in range(config["num_hidden_layers"])]
     scaling = config["rope_scaling"]
@@ -87,7 +87,7 @@ def _granitemoe(file: GGUFFile, metadata: Metadata) -> Config:
             "has_split_shared_mlp": True,
         }
     config["num_local_experts"] = metadata.integer(".expert_count")
-    config["num_experts_per_tok"] = metadata.integer(".expert_used_count")
+    config["num_experts_per_tok"] = num_used_experts(metadata)
     return config | {"attention_bias": False} | granite_scales(config, metadata)
 
 
@@ -95,7 +95,7 @@ def _minimax(file: GGUFFile, metadata: Metadata) -> Config:
     config = common_config(file, metadata, "minimax")
     return config | {
         "num_local_experts": metadata.integer(".expert_count"),
-        "num_experts_per_tok": metadata.integer(".expert_used_count"),
+        "num_experts_per_tok": num_used_experts(metadata),
         "intermediate_size": _expert_width(file, metadata),
         "shared_intermediate_size": 0,
         "rotary_dim": metadata.integer(".rope.dimension_count", config["head_dim"]),
@@ -105,11 +105,11 @@ def _minimax(file: GGUFFile, metadata: Metadata) -> Config:
 
 def _ernie_moe(file: GGUFFile, metadata: Metadata) -> Config:
     config = common_config(file, metadata, "ernie4_5_moe")
-    step = metadata.integer(".interleave_moe_layer_step", 1)
+    step = metadata.size(".interleave_moe_layer_step", 1)
     return config | {
         "use_bias": False,
         "moe_num_experts": metadata.integer(".expert_count"),
-        "moe_k": metadata.integer(".expert_used_count"),
+        "moe_k": num_used_experts(metadata),
         "moe_intermediate_size": metadata.integer(".expert_feed_forward_length"),
         "moe_num_shared_experts": metadata.integer(".expert_shared_count", 0),
         "moe_layer_start_index": metadata.integer(".leading_dense_block_count", 0),
@@ -122,7 +122,7 @@ def _hunyuan_moe(file: GGUFFile, metadata: Metadata) -> Config:
     num_shared = metadata.integer(".expert_shared_count", 0)
     return config | {
         "attention_bias": False,
-        "moe_topk": metadata.integer(".expert_used_count"),
+        "moe_topk": num_used_experts(metadata),
         "num_experts": metadata.integer(".expert_count"),
         "num_shared_expert": num_shared,
         "norm_topk_prob": True,
@@ -143,11 +143,11 @@ def _llama4(file: GGUFFile, metadata: Metadata) -> Config:
     text = config | {
         "attention_bias": False,
         "attention_chunk_size": 8192,
-        "interleave_moe_layer_step": metadata.integer(".interleave_moe_layer_step"),
+        "interleave_moe_layer_step": metadata.size(".interleave_moe_layer_step"),
         "intermediate_size": _expert_width(file, metadata),
         "intermediate_size_mlp": config["intermediate_size"],
         "num_local_experts": metadata.integer(".expert_count"),
-        "num_experts_per_tok": metadata.integer(".expert_used_count"),
+        "num_experts_per_tok": num_used_experts(metadata),
         "use_qk_norm": metadata.integer(".expert_count") != 128,
     }
     return config | {"text_config": text}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from engine.network.architectures.architecture import Architecture, Config, expert_names
-from engine.network.architectures.common import common_config
+from engine.network.architectures.common import common_config, num_used_experts
+from engine.network.architectures.recurrent import state_head_dim
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
 from models.gguf import GGUFFile
@@ -20,12 +21,12 @@ from models.gguf import GGUFFile
 def _gated_delta(file: GGUFFile, metadata: Metadata) -> Config:
     config = common_config(file, metadata, "qwen3_5")
     num_layers = config["num_hidden_layers"]
-    interval = metadata.integer(".full_attention_interval", 4)
+    interval = metadata.size(".full_attention_interval", 4)
     for layer in range(num_layers):
         is_recurrent = f"blk.{layer}.ssm_out.weight" in file.tensors
         if is_recurrent != ((layer + 1) % interval != 0):
             raise Unsupported(f"layer {layer} is not of the kind that every {interval}th has")
-    heads = metadata.integer(".ssm.time_step_rank")
+    heads = metadata.size(".ssm.time_step_rank")
     turned = metadata.integer(".rope.dimension_count", config["head_dim"])
     rope = {"type": "default"} | (config["rope_scaling"] or {})
     rope |= {
@@ -37,10 +38,10 @@ def _gated_delta(file: GGUFFile, metadata: Metadata) -> Config:
         | _experts(metadata)
         | {
             "linear_num_value_heads": heads,
-            "linear_num_key_heads": metadata.integer(".ssm.group_count"),
-            "linear_key_head_dim": metadata.integer(".ssm.state_size"),
-            "linear_value_head_dim": metadata.integer(".ssm.inner_size") // max(heads, 1),
-            "linear_conv_kernel_dim": metadata.integer(".ssm.conv_kernel"),
+            "linear_num_key_heads": metadata.size(".ssm.group_count"),
+            "linear_key_head_dim": metadata.size(".ssm.state_size"),
+            "linear_value_head_dim": state_head_dim(metadata.size(".ssm.inner_size"), heads),
+            "linear_conv_kernel_dim": metadata.size(".ssm.conv_kernel"),
             "full_attention_interval": interval,
             "rope_parameters": rope,
         }
@@ -52,7 +53,7 @@ def _experts(metadata: Metadata) -> Config:
         return {"num_experts": 0}
     return {
         "num_experts": metadata.integer(".expert_count"),
-        "num_experts_per_tok": metadata.integer(".expert_used_count"),
+        "num_experts_per_tok": num_used_experts(metadata),
         "moe_intermediate_size": metadata.integer(".expert_feed_forward_length"),
         "shared_expert_intermediate_size": metadata.integer(
             ".expert_shared_feed_forward_length", 0

@@ -3,7 +3,12 @@
 import math
 
 from engine.network.architectures.architecture import Architecture, Config, expert_names
-from engine.network.architectures.common import common_config, read_base
+from engine.network.architectures.common import (
+    common_config,
+    layer_kinds,
+    num_used_experts,
+    read_base,
+)
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
 from models.gguf import GGUFFile
@@ -21,7 +26,7 @@ def _gemma2(file: GGUFFile, metadata: Metadata) -> Config:
         "query_pre_attn_scalar": per_head if is_27b else config["head_dim"],
         "attn_logit_softcapping": metadata.number(".attn_logit_softcapping", 50.0),
         "final_logit_softcapping": metadata.number(".final_logit_softcapping", 30.0),
-        "sliding_window": metadata.integer(".attention.sliding_window", 4096),
+        "sliding_window": metadata.size(".attention.sliding_window", 4096),
     }
 
 
@@ -32,7 +37,7 @@ def _gemma3(file: GGUFFile, metadata: Metadata) -> Config:
     config["query_pre_attn_scalar"] = per_head if is_27b else config["head_dim"]
     config["rope_theta"] = read_base(metadata, ".rope.freq_base", 1_000_000.0)
     config["rope_local_base_freq"] = read_base(metadata, ".rope.freq_base_swa", 10_000.0)
-    config["sliding_window"] = metadata.integer(".attention.sliding_window")
+    config["sliding_window"] = metadata.size(".attention.sliding_window")
     config["sliding_window_pattern"] = 6
     return config
 
@@ -43,9 +48,9 @@ def _gemma3n(file: GGUFFile, metadata: Metadata) -> Config:
     sparsity = [] if widest is None else [_share_below(float(scale)) for scale in widest]
     text = config | {
         "rope_local_base_freq": read_base(metadata, ".rope.freq_base_swa", 10_000.0),
-        "sliding_window": metadata.integer(".attention.sliding_window"),
-        "layer_types": _layer_types(metadata),
-        "num_kv_shared_layers": metadata.integer(".attention.shared_kv_layers"),
+        "sliding_window": metadata.size(".attention.sliding_window"),
+        "layer_types": layer_kinds(metadata, config["num_hidden_layers"]),
+        "num_kv_shared_layers": _num_shared_layers(metadata, config),
         "has_bare_shared_layers": True,
         "hidden_size_per_layer_input": metadata.integer(".embedding_length_per_layer_input"),
         "vocab_size_per_layer_input": _num_rows(file, "per_layer_token_embd.weight"),
@@ -65,9 +70,14 @@ def _share_below(deviations: float) -> float:
     return 0.5 * (1.0 + math.erf(deviations / math.sqrt(2.0)))
 
 
-def _layer_types(metadata: Metadata) -> list[str]:
-    has_window = metadata.flags(".attention.sliding_window_pattern")
-    return ["sliding_attention" if flag else "full_attention" for flag in has_window]
+def _num_shared_layers(metadata: Metadata, config: Config) -> int:
+    """How many layers, the last ones, read keys and values of earlier ones."""
+    number = metadata.integer(".attention.shared_kv_layers", 0)
+    num_layers: int = config["num_hidden_layers"]
+    if not 0 <= number < num_layers:
+        name = metadata.name(".attention.shared_kv_layers")
+        raise InvalidModelFile(f"{name!r} is {number}, of {num_layers} layers")
+    return number
 
 
 def _num_rows(file: GGUFFile, name: str) -> int:
@@ -78,12 +88,12 @@ def _num_rows(file: GGUFFile, name: str) -> int:
 
 
 def _gemma4(file: GGUFFile, metadata: Metadata) -> Config:
-    kinds = _layer_types(metadata)
-    local, full = kinds.index("sliding_attention"), kinds.index("full_attention")
     per_layer = {".feed_forward_length": 0, ".attention.head_count_kv": 1}
     config = common_config(file, metadata.replaced(per_layer), "gemma4_text")
-    wide = metadata.integer(".attention.key_length")
-    narrow = metadata.integer(".attention.key_length_swa", wide)
+    kinds = layer_kinds(metadata, config["num_hidden_layers"])
+    local, full = kinds.index("sliding_attention"), kinds.index("full_attention")
+    wide = metadata.size(".attention.key_length")
+    narrow = metadata.size(".attention.key_length_swa", wide)
     return (
         config
         | _gemma4_experts(metadata)
@@ -96,8 +106,8 @@ def _gemma4(file: GGUFFile, metadata: Metadata) -> Config:
             "intermediate_size": _num_rows(file, "blk.0.ffn_up.weight"),
             "use_double_wide_mlp": _has_wider_layers(file, config["num_hidden_layers"]),
             "layer_types": kinds,
-            "sliding_window": metadata.integer(".attention.sliding_window"),
-            "num_kv_shared_layers": metadata.integer(".attention.shared_kv_layers", 0),
+            "sliding_window": metadata.size(".attention.sliding_window"),
+            "num_kv_shared_layers": _num_shared_layers(metadata, config),
             "has_bare_shared_layers": True,
             "hidden_size_per_layer_input": metadata.integer(".embedding_length_per_layer_input", 0),
             "vocab_size_per_layer_input": config["vocab_size"],
@@ -138,7 +148,7 @@ def _gemma4_experts(metadata: Metadata) -> Config:
     return {
         "enable_moe_block": True,
         "num_experts": num_experts,
-        "top_k_experts": metadata.integer(".expert_used_count"),
+        "top_k_experts": num_used_experts(metadata),
         "moe_intermediate_size": metadata.integer(".expert_feed_forward_length"),
     }
 

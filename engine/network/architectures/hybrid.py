@@ -8,9 +8,14 @@ from engine.network.architectures.architecture import (
     expert_names,
     unpaired_rows,
 )
-from engine.network.architectures.common import common_config
+from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.architectures.experts import granite_scales
-from engine.network.architectures.recurrent import SSM_NAMES, SSM_PARAMETERS, epsilon
+from engine.network.architectures.recurrent import (
+    SSM_NAMES,
+    SSM_PARAMETERS,
+    epsilon,
+    state_head_dim,
+)
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
 from models.gguf import GGUFFile
@@ -28,7 +33,7 @@ def _lfm2(file: GGUFFile, metadata: Metadata) -> Config:
     return config | {
         "norm_eps": config["rms_norm_eps"],
         "conv_bias": False,
-        "conv_L_cache": metadata.integer(".shortconv.l_cache"),
+        "conv_L_cache": metadata.size(".shortconv.l_cache"),
         "full_attn_idxs": layers,
         "block_dim": config["hidden_size"],
         "block_ff_dim": config["intermediate_size"],
@@ -42,7 +47,7 @@ def _lfm2moe(file: GGUFFile, metadata: Metadata) -> Config:
     return _lfm2(file, metadata) | {
         "model_type": "lfm2_moe",
         "num_experts": metadata.integer(".expert_count"),
-        "num_experts_per_tok": metadata.integer(".expert_used_count"),
+        "num_experts_per_tok": num_used_experts(metadata),
         "moe_intermediate_size": metadata.integer(".expert_feed_forward_length"),
         "num_dense_layers": metadata.integer(".leading_dense_block_count", 0),
         "use_expert_bias": any(name.endswith("exp_probs_b.bias") for name in file.tensors),
@@ -53,16 +58,16 @@ def _lfm2moe(file: GGUFFile, metadata: Metadata) -> Config:
 
 def _mamba_parts(file: GGUFFile, metadata: Metadata) -> Config:
     """The sizes of Mamba 2 within a layer, under the names of hybrid families."""
-    heads = metadata.integer(".ssm.time_step_rank")
-    inner = metadata.integer(".ssm.inner_size")
+    heads = metadata.size(".ssm.time_step_rank")
+    inner = metadata.size(".ssm.inner_size")
     names = {name.split(".", 2)[-1] for name in file.tensors}
     return {
         "mamba_n_heads": heads,
-        "mamba_d_head": inner // max(heads, 1),
+        "mamba_d_head": state_head_dim(inner, heads),
         "mamba_d_ssm": inner,
-        "mamba_d_state": metadata.integer(".ssm.state_size"),
-        "mamba_d_conv": metadata.integer(".ssm.conv_kernel"),
-        "mamba_n_groups": metadata.integer(".ssm.group_count", 1),
+        "mamba_d_state": metadata.size(".ssm.state_size"),
+        "mamba_d_conv": metadata.size(".ssm.conv_kernel"),
+        "mamba_n_groups": metadata.size(".ssm.group_count", 1),
         "mamba_conv_bias": "ssm_conv1d.bias" in names,
         "mamba_proj_bias": "ssm_in.bias" in names,
         "mamba_rms_norm": "ssm_norm.weight" in names,
@@ -84,7 +89,7 @@ def _granite_hybrid(file: GGUFFile, metadata: Metadata) -> Config:
         "attention_bias": False,
         "position_embedding_type": "rope" if is_turned else "nope",
         "num_local_experts": metadata.integer(".expert_count", 0),
-        "num_experts_per_tok": metadata.integer(".expert_used_count", 0),
+        "num_experts_per_tok": num_used_experts(metadata),
         "shared_intermediate_size": metadata.integer(".expert_shared_feed_forward_length", 0),
         "has_split_shared_mlp": True,
     }
@@ -119,11 +124,11 @@ def _jamba(file: GGUFFile, metadata: Metadata) -> Config:
         "expert_layer_offset": -routed[0] % period if routed else 0,
         "expert_layer_period": period,
         "num_experts": metadata.integer(".expert_count", 0) if routed else 1,
-        "num_experts_per_tok": metadata.integer(".expert_used_count", 0),
-        "mamba_d_conv": metadata.integer(".ssm.conv_kernel"),
-        "mamba_d_state": metadata.integer(".ssm.state_size"),
-        "mamba_expand": metadata.integer(".ssm.inner_size") // config["hidden_size"],
-        "mamba_dt_rank": metadata.integer(".ssm.time_step_rank"),
+        "num_experts_per_tok": num_used_experts(metadata),
+        "mamba_d_conv": metadata.size(".ssm.conv_kernel"),
+        "mamba_d_state": metadata.size(".ssm.state_size"),
+        "mamba_expand": metadata.size(".ssm.inner_size") // config["hidden_size"],
+        "mamba_dt_rank": metadata.size(".ssm.time_step_rank"),
     }
 
 
@@ -169,7 +174,7 @@ def _nemotron_h(file: GGUFFile, metadata: Metadata) -> Config:
 def _nemotron_experts(metadata: Metadata) -> Config:
     return {
         "n_routed_experts": metadata.integer(".expert_count", 0) or None,
-        "num_experts_per_tok": metadata.integer(".expert_used_count", 0),
+        "num_experts_per_tok": num_used_experts(metadata),
         "n_shared_experts": metadata.integer(".expert_shared_count", 0) or None,
         "moe_intermediate_size": metadata.integer(".expert_feed_forward_length", 0),
         "moe_shared_expert_intermediate_size": metadata.integer(

@@ -42,7 +42,7 @@ def _command_r(file: GGUFFile, metadata: Metadata) -> Config:
 def _cohere2(file: GGUFFile, metadata: Metadata) -> Config:
     config = _layer_normed(file, metadata, "cohere2")
     config["logit_scale"] = metadata.number(".logit_scale")
-    config["sliding_window"] = metadata.integer(".attention.sliding_window")
+    config["sliding_window"] = metadata.size(".attention.sliding_window")
     config["sliding_window_pattern"] = 4
     return config
 

@@ -5,6 +5,7 @@ import math
 from engine.network.architectures.architecture import Architecture, Config
 from engine.network.architectures.common import read_num_layers, read_width
 from engine.network.gguf_values import Metadata
+from models.errors import InvalidModelFile
 from models.gguf import GGUFFile
 
 SSM_NAMES = {
@@ -32,18 +33,25 @@ def epsilon(metadata: Metadata) -> float:
     )
 
 
+def state_head_dim(inner: int, num_heads: int) -> int:
+    """The size of each head of a state."""
+    if inner % num_heads:
+        raise InvalidModelFile(f"'ssm.inner_size' is {inner}; {num_heads} heads do not fit")
+    return inner // num_heads
+
+
 def _shared(file: GGUFFile, metadata: Metadata, model_type: str) -> Config:
     width = read_width(file, metadata)
     return {
         "model_type": model_type,
         "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "hidden_size": width,
-        "intermediate_size": metadata.integer(".ssm.inner_size"),
+        "intermediate_size": metadata.size(".ssm.inner_size"),
         "num_hidden_layers": read_num_layers(file, metadata),
         "max_position_embeddings": metadata.integer(".context_length"),
-        "state_size": metadata.integer(".ssm.state_size"),
-        "conv_kernel": metadata.integer(".ssm.conv_kernel"),
-        "time_step_rank": metadata.integer(".ssm.time_step_rank"),
+        "state_size": metadata.size(".ssm.state_size"),
+        "conv_kernel": metadata.size(".ssm.conv_kernel"),
+        "time_step_rank": metadata.size(".ssm.time_step_rank"),
         "use_bias": "blk.0.ssm_in.bias" in file.tensors,
         "use_conv_bias": "blk.0.ssm_conv1d.bias" in file.tensors,
         "layer_norm_epsilon": epsilon(metadata),
@@ -61,11 +69,11 @@ def _mamba(file: GGUFFile, metadata: Metadata) -> Config:
 
 def _mamba2(file: GGUFFile, metadata: Metadata) -> Config:
     config = _shared(file, metadata, "mamba2")
-    heads = config["time_step_rank"]
+    heads, inner = config["time_step_rank"], config["intermediate_size"]
     return config | {
         "num_heads": heads,
-        "head_dim": config["intermediate_size"] // max(heads, 1),
-        "n_groups": metadata.integer(".ssm.group_count", 1),
+        "head_dim": state_head_dim(inner, heads),
+        "n_groups": metadata.size(".ssm.group_count", 1),
         "time_step_limit": (0.0, math.inf),
     }
 
