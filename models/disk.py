@@ -72,8 +72,8 @@ def check_space(folder: Path, needed_bytes: int, hint: str) -> None:
     free_bytes = shutil.disk_usage(existing).free
     if needed_bytes and needed_bytes + SPARE_BYTES > free_bytes:
         raise StorageError(
-            f"{folder}: {_amount(needed_bytes)} more are needed and {_amount(SPARE_BYTES)} to spare, "
-            f"{_amount(free_bytes)} are free",
+            f"{folder}: {_amount(needed_bytes)} more are needed, {_amount(SPARE_BYTES)} to spare, "
+            f"and {_amount(free_bytes)} are free",
             hint=hint,
         )
 
