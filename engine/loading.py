@@ -129,7 +129,10 @@ def load_model(
     for given_up in plan.given_up:
         log.warning("%s has little memory here; it makes do with %s", files.name, given_up)
     if plan.kv_type != (options.kv_type or plan.kv_type):
-        log.warning("%s keeps no keys and values that fit %s", files.name, options.kv_type)
+        log.warning(
+            "%s keeps keys and values as %s: its layers do not fit %s",
+            files.name, plan.kv_type, options.kv_type,
+        )  # fmt: skip
     pool = BlockPool(num_blocks(plan), BLOCK_SIZE)
     limits = SchedulerLimits(
         max_step_tokens=min(options.max_step_tokens, plan.step_tokens),

@@ -16,19 +16,24 @@ constexpr int kLaneBlock = 6;  // as in attention.cpp
 constexpr int kVecsPerTile = kKeyTile / 16;
 constexpr int kQuad = 4;             // bytes in a dword
 constexpr float kQueryMax = 32639;   // 127 * 256 + 127: fits two signed bytes as well
+constexpr int kExpandedLanes = 2 * kLaneBlock;  // beyond them what is stored is widened only once
 
 struct Tile {
   const AttentionShape& shape;
   Int8Row row;
   // Of each lane, 16-bit integers in the order 0, 2, 1, 3 of each four; and what one stands for.
-  int16_t* queries;
-  float* query_scales;
-  int32_t* keys;   // [size_k / 4, kKeyTile]
-  float* scales;   // [num_groups, kKeyTile]: of keys, then of values
-  float* scores;   // [lanes, kKeyTile]
-  float* weights;  // [kLaneBlock, groups of the value, kKeyTile]: softmax weights times scales
-  const uint8_t* no_row;  // zeros
-  const uint8_t* rows[kKeyTile];
+  int16_t* queries = nullptr;
+  float* query_scales = nullptr;
+  int32_t* keys = nullptr;   // [size_k / 4, kKeyTile]
+  float* scales = nullptr;   // [num_groups, kKeyTile]: of keys, then of values
+  float* scores = nullptr;   // [lanes, kKeyTile]
+  float* weights = nullptr;  // [kLaneBlock, groups of the value, kKeyTile]: softmax weights times scales
+  // Null, or keys and values as the sums take them: 16-bit pairs [size_k / 2, kKeyTile], and floats
+  // [kKeyTile, size_v] without their scales.
+  int32_t* pairs = nullptr;
+  float* values = nullptr;
+  const uint8_t* no_row = nullptr;  // zeros
+  const uint8_t* rows[kKeyTile] = {};
   int num_keys = 0;
 
   int key_groups() const { return row.size_k / row.group(); }
@@ -39,8 +44,9 @@ int64_t align(int64_t num_floats) { return (num_floats + 15) / 16 * 16; }
 
 int64_t scratch_floats(const AttentionShape& shape, int num_lanes) {
   Int8Row row{shape.head_size_k, shape.head_size_v};
-  return align(num_lanes * row.size_k / 2) + align(num_lanes) + row.size_k / kQuad * kKeyTile +
-         row.num_groups() * kKeyTile + num_lanes * kKeyTile +
+  int64_t expanded = num_lanes > kExpandedLanes ? row.size_k / 2 + row.size_v : 0;
+  return align(num_lanes * row.size_k / 2) + align(num_lanes) +
+         (row.size_k / kQuad + row.num_groups() + num_lanes + expanded) * kKeyTile +
          kLaneBlock * (row.size_v / row.group()) * kKeyTile + align(row.num_bytes() / kQuad + 4);
 }
 
@@ -57,6 +63,10 @@ Tile lay_out(const AttentionShape& shape, int num_lanes, float* memory) {
   tile.scales = take(tile.row.num_groups() * kKeyTile);
   tile.scores = take(num_lanes * kKeyTile);
   tile.weights = take(kLaneBlock * tile.value_groups() * kKeyTile);
+  if (num_lanes > kExpandedLanes) {
+    tile.pairs = reinterpret_cast<int32_t*>(take(tile.row.size_k / 2 * kKeyTile));
+    tile.values = take(tile.row.size_v * kKeyTile);
+  }
   float* zeros = take(tile.row.num_bytes() / kQuad + 4);
   std::memset(zeros, 0, tile.row.num_bytes());
   tile.no_row = reinterpret_cast<const uint8_t*>(zeros);
@@ -105,21 +115,44 @@ void load_scales(const Tile& tile) {
     }
 }
 
+// Even bytes of four dimensions, then odd ones; `d` is even.
+Dwords load_pairs(const Tile& tile, int d, int k) {
+  Dwords quads = load_dwords(tile.keys + d / kQuad * kKeyTile + k);
+  return d % kQuad ? odd_bytes(quads) : even_bytes(quads);
+}
+
+const int8_t* stored_value(const Tile& tile, int k) {
+  return reinterpret_cast<const int8_t*>(tile.rows[k]) + tile.row.size_k;
+}
+
+template <bool Expanded>
+Vec load_value(const Tile& tile, int k, int d) {
+  if constexpr (Expanded) return load(tile.values + k * tile.row.size_v + d);
+  else return load(stored_value(tile, k) + d);
+}
+
+void expand(const Tile& tile) {
+  for (int d = 0; d < tile.row.size_k; d += 2)
+    for (int k = 0; k < kKeyTile; k += 16)
+      store_dwords(tile.pairs + d / 2 * kKeyTile + k, load_pairs(tile, d, k));
+  for (int k = 0; k < tile.num_keys; ++k)
+    for (int d = 0; d < tile.row.size_v; d += 16)
+      store(tile.values + k * tile.row.size_v + d, load(stored_value(tile, k) + d));
+}
+
 // Dots of one group of the keys with `Lanes` queries, times its scales, on top of `scores`.
-template <int Lanes>
+template <int Lanes, bool Expanded>
 void add_group(const Tile& tile, int lane, int group, Vec scores[Lanes][kVecsPerTile]) {
   int size = tile.row.group(), first = group * size;
   const int16_t* q = tile.queries + int64_t(lane) * tile.row.size_k + first;
-  const int32_t* keys = tile.keys + first / kQuad * kKeyTile;
   Dwords sums[Lanes][kVecsPerTile];
   for (auto& row : sums)
     for (auto& s : row) s = zero_dwords();
-  for (int d = 0; d < size; d += 2) {  // even bytes of four, then odd ones: fewer registers
+  for (int d = 0; d < size; d += 2) {
     Dwords pairs[kVecsPerTile];
-    for (int j = 0; j < kVecsPerTile; ++j) {
-      Dwords quads = load_dwords(keys + d / kQuad * kKeyTile + 16 * j);
-      pairs[j] = d % kQuad ? odd_bytes(quads) : even_bytes(quads);
-    }
+    for (int j = 0; j < kVecsPerTile; ++j)
+      pairs[j] = Expanded ? load_dwords(tile.pairs + (first + d) / 2 * kKeyTile + 16 * j)
+                          : load_pairs(tile, first + d, 16 * j);
     for (int i = 0; i < Lanes; ++i) {
       int32_t two;
       std::memcpy(&two, q + i * tile.row.size_k + d, sizeof two);
@@ -134,13 +167,13 @@ void add_group(const Tile& tile, int lane, int group, Vec scores[Lanes][kVecsPer
   }
 }
 
-template <int Lanes>
+template <int Lanes, bool Expanded>
 void score_lanes(const Tile& tile, int lane) {
   Vec scores[Lanes][kVecsPerTile];
   for (auto& row : scores)
     for (auto& s : row) s = set1(0);
   for (int group = 0; group < tile.key_groups(); ++group)
-    add_group<Lanes>(tile, lane, group, scores);
+    add_group<Lanes, Expanded>(tile, lane, group, scores);
   for (int i = 0; i < Lanes; ++i)
     for (int j = 0; j < kVecsPerTile; ++j)
       store(tile.scores + (lane + i) * kKeyTile + 16 * j,
@@ -155,7 +188,7 @@ void weigh_scales(const Tile& tile, const float* weights, float* out) {
 }
 
 // values[lane] += weights[lane] x stored bytes for `Vecs` vectors of the head from `d` on.
-template <int Lanes, int Vecs, int Group>
+template <int Lanes, bool Expanded, int Vecs, int Group>
 void add_values(const Tile& tile, int d, LaneState* states) {
   int stride = tile.value_groups() * kKeyTile;
   const float* weights = tile.weights + d / Group * kKeyTile;
@@ -163,9 +196,8 @@ void add_values(const Tile& tile, int d, LaneState* states) {
   for (int i = 0; i < Lanes; ++i)
     for (int j = 0; j < Vecs; ++j) acc[i][j] = load(states[i].values + d + j * 16);
   for (int k = 0; k < tile.num_keys; ++k) {
-    const auto* bytes = reinterpret_cast<const int8_t*>(tile.rows[k]) + tile.row.size_k + d;
     Vec value[Vecs];
-    for (int j = 0; j < Vecs; ++j) value[j] = load(bytes + j * 16);
+    for (int j = 0; j < Vecs; ++j) value[j] = load_value<Expanded>(tile, k, d + j * 16);
     for (int i = 0; i < Lanes; ++i)
       for (int j = 0; j < Vecs; ++j) {
         Vec w = set1(weights[i * stride + j * 16 / Group * kKeyTile + k]);
@@ -176,41 +208,42 @@ void add_values(const Tile& tile, int d, LaneState* states) {
     for (int j = 0; j < Vecs; ++j) store(states[i].values + d + j * 16, acc[i][j]);
 }
 
-template <int Lanes>
+template <int Lanes, bool Expanded>
 void add_all_values(const Tile& tile, LaneState* states) {
   int d = 0, size = tile.row.size_v;
   if (tile.row.group() == 32) {
-    for (; d + 64 <= size; d += 64) add_values<Lanes, 4, 32>(tile, d, states);
-    if (d < size) add_values<Lanes, 2, 32>(tile, d, states);
+    for (; d + 64 <= size; d += 64) add_values<Lanes, Expanded, 4, 32>(tile, d, states);
+    if (d < size) add_values<Lanes, Expanded, 2, 32>(tile, d, states);
     return;
   }
-  for (; d + 64 <= size; d += 64) add_values<Lanes, 4, 16>(tile, d, states);
-  for (; d < size; d += 16) add_values<Lanes, 1, 16>(tile, d, states);
+  for (; d + 64 <= size; d += 64) add_values<Lanes, Expanded, 4, 16>(tile, d, states);
+  for (; d < size; d += 16) add_values<Lanes, Expanded, 1, 16>(tile, d, states);
 }
 
-template <int Lanes>
+template <int Lanes, bool Expanded>
 void step_lanes(const Tile& tile, const AttentionTask& task, int first_key, int lane,
                 LaneState* states) {
-  score_lanes<Lanes>(tile, lane);
+  score_lanes<Lanes, Expanded>(tile, lane);
   for (int i = 0; i < Lanes; ++i) {
     float* scores = tile.scores + (lane + i) * kKeyTile;
     int position = lane_position(tile.shape, task, lane + i);
     softmax_step(tile.shape, position, first_key, scores, states[lane + i]);
     weigh_scales(tile, scores, tile.weights + i * tile.value_groups() * kKeyTile);
   }
-  add_all_values<Lanes>(tile, states + lane);
+  add_all_values<Lanes, Expanded>(tile, states + lane);
 }
 
+template <bool Expanded>
 void step(const Tile& tile, const AttentionTask& task, int first_key, LaneState* states) {
   int lane = 0, n = task.num_lanes;
   for (; lane + kLaneBlock <= n; lane += kLaneBlock)
-    step_lanes<kLaneBlock>(tile, task, first_key, lane, states);
+    step_lanes<kLaneBlock, Expanded>(tile, task, first_key, lane, states);
   switch (n - lane) {
-    case 5: return step_lanes<5>(tile, task, first_key, lane, states);
-    case 4: return step_lanes<4>(tile, task, first_key, lane, states);
-    case 3: return step_lanes<3>(tile, task, first_key, lane, states);
-    case 2: return step_lanes<2>(tile, task, first_key, lane, states);
-    case 1: return step_lanes<1>(tile, task, first_key, lane, states);
+    case 5: return step_lanes<5, Expanded>(tile, task, first_key, lane, states);
+    case 4: return step_lanes<4, Expanded>(tile, task, first_key, lane, states);
+    case 3: return step_lanes<3, Expanded>(tile, task, first_key, lane, states);
+    case 2: return step_lanes<2, Expanded>(tile, task, first_key, lane, states);
+    case 1: return step_lanes<1, Expanded>(tile, task, first_key, lane, states);
   }
 }
 
@@ -225,7 +258,10 @@ void attend(const AttentionShape& shape, const AttentionTask& task, float* scrat
   for (int key = seen.begin; key < seen.end; key += kKeyTile) {
     load_tile(tile, task, key);
     load_scales(tile);
-    step(tile, task, key, states);
+    if (tile.pairs) {
+      expand(tile);
+      step<true>(tile, task, key, states);
+    } else step<false>(tile, task, key, states);
   }
 }
 

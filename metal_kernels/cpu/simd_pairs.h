@@ -146,6 +146,7 @@ inline Dwords load_dwords(const void* p) {
   std::memcpy(out.v, p, 64);
   return out;
 }
+inline void store_dwords(void* p, Dwords a) { std::memcpy(p, a.v, 64); }
 inline Dwords set1_dword(int32_t a) { return each_dword([=](int) { return a; }); }
 inline int32_t pair_of(int low, int high) {
   return int32_t(uint32_t(uint16_t(low)) | uint32_t(high) << 16);
