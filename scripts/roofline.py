@@ -44,7 +44,7 @@ BYTES = f"""\
 
 Weights as in a {MIX} file, keys and values in float16, {CONTEXT} tokens of context, one sequence.
 The quantized products read the weights, paged attention the keys and values; the rest is what
-launches hand each other, most of it attention's partial sums. Counted on the simulator, our
+launches hand each other, two fifths of it attention's partial sums. Counted on the simulator, our
 kernels stay within 1.03 (products) and 1.05 (attention) of these bytes.
 """
 

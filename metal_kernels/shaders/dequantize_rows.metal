@@ -11,5 +11,5 @@ Blocks::read(at, slice, codes, scales, offsets);
 UNROLL for (uint run = 0; run < runs; ++run) {
   device T* out = y + ulong(i) * K + block * Blocks::values + Blocks::run_start(slice, run);
   UNROLL for (uint k = 0; k < run_length; ++k)
-    out[k] = T(scales[run] * codes[run * run_length + k] + offsets[run]);
+    out[k] = T(scales[run] * (codes[run * run_length + k] - float(Blocks::bias)) + offsets[run]);
 }

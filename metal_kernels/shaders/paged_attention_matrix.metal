@@ -47,10 +47,12 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
   UNROLL for (int t = 0; t < 4; ++t) {
     const uint slot0 = simd_shuffle(my_slot, ushort(t * 8 + column_at));
     const uint slot1 = simd_shuffle(my_slot, ushort(t * 8 + column_at + 1));
+    const device P* row0 = find_row<P, D, DV>(pool, slot0);
+    const device P* row1 = find_row<P, D, DV>(pool, slot1);
     simdgroup_matrix<float, 8, 8> sum = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
     UNROLL for (int j = 0; j < key_parts; ++j) {
-      const vec<F, 4> key0 = load_columns<F, P, D, DV>(pool, slot0, j * 32 + row_at * 4);
-      const vec<F, 4> key1 = load_columns<F, P, D, DV>(pool, slot1, j * 32 + row_at * 4);
+      const vec<F, 4> key0 = load_part<F, P, D, DV>(row0, row_at + j * 8);
+      const vec<F, 4> key1 = load_part<F, P, D, DV>(row1, row_at + j * 8);
       UNROLL for (int f = 0; f < 4; ++f) {
         simdgroup_matrix<F, 8, 8> keys;
         keys.thread_elements()[0] = key0[f];
@@ -87,8 +89,9 @@ for (int chunk = start + int(stripe) * 32; chunk < end; chunk += STRIPES * 32) {
       weights.thread_elements()[i] = F(weight);
     }
     const uint slot = simd_shuffle(my_slot, ushort(t * 8 + row_at));
+    const device P* from = find_row<P, D, DV>(pool, slot);
     UNROLL for (int j = 0; j < value_parts; ++j) {
-      const vec<F, 4> part = load_columns<F, P, D, DV>(pool, slot, D + j * 16 + column_at * 2);
+      const vec<F, 4> part = load_part<F, P, D, DV>(from, D / 4 + column_at / 2 + j * 4);
       UNROLL for (int h = 0; h < 2; ++h) {
         simdgroup_matrix<F, 8, 8> values;
         values.thread_elements()[0] = part[2 * h];

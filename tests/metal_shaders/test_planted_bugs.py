@@ -99,7 +99,7 @@ BUGS: dict[str, tuple[Callable[..., Any], str, str, int]] = {
     "causal mask": (attend, "key > positions[r]", "key > positions[r] + 1", 1),
     "barrier before the merge, 8x8": (attend_by_matrices, BARRIER, "", 1),
     "barrier after the merge, 8x8": (attend_by_matrices, BARRIER, "", 2),
-    "dimensions of a key, 8x8": (attend_by_matrices, "row_at * 4)", "row_at * 4 + 4)", 1),
+    "dimensions of a key, 8x8": (attend_by_matrices, "row_at + j * 8)", "row_at + j * 8 + 1)", 1),
     "second key of a lane, 8x8": (attend_by_matrices, "column_at + 1));", "column_at));", 1),
     "key of a value, 8x8": (attend_by_matrices, "ushort(t * 8 + row_at)", "ushort(row_at)", 1),
     "lanes of a row, 8x8": (attend_by_matrices, "ushort(8)", "ushort(4)", 1),

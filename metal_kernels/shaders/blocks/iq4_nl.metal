@@ -1,6 +1,9 @@
 // IQ4_NL: d, then 16 bytes; byte j holds values j and j + 16.
 struct IQ4_NL {
-  enum : uint { values = 32, bytes = 18, slices = 2, runs = 2, run_length = 8, has_offset = 0 };
+  enum : uint {
+    values = 32, bytes = 18, slices = 2, runs = 2, run_length = 8,
+    has_offset = 0, bias = 0,
+  };
 
   static METAL_FUNC uint run_start(uint slice, uint run) { return run * 16 + slice * 8; }
 

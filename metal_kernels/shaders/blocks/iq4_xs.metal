@@ -1,7 +1,10 @@
 // IQ4_XS: d, eight 6-bit scales (two high bits in one word, nibbles in the next), then 16 bytes per
 // sub-block of 32; byte j holds its values j and j + 16.
 struct IQ4_XS {
-  enum : uint { values = 256, bytes = 136, slices = 8, runs = 2, run_length = 16, has_offset = 0 };
+  enum : uint {
+    values = 256, bytes = 136, slices = 8, runs = 2, run_length = 16,
+    has_offset = 0, bias = 0,
+  };
 
   static METAL_FUNC uint run_start(uint slice, uint run) { return slice * 32 + run * 16; }
 

@@ -3,7 +3,10 @@
 constant float fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 struct MXFP4 {
-  enum : uint { values = 32, bytes = 17, slices = 2, runs = 2, run_length = 8, has_offset = 0 };
+  enum : uint {
+    values = 32, bytes = 17, slices = 2, runs = 2, run_length = 8,
+    has_offset = 0, bias = 0,
+  };
 
   static METAL_FUNC uint run_start(uint slice, uint run) { return run * 16 + slice * 8; }
 

@@ -1,6 +1,9 @@
 // Q8_0: d and 32 signed bytes.
 struct Q8_0 {
-  enum : uint { values = 32, bytes = 34, slices = 2, runs = 1, run_length = 16, has_offset = 0 };
+  enum : uint {
+    values = 32, bytes = 34, slices = 2, runs = 1, run_length = 16,
+    has_offset = 0, bias = 0,
+  };
 
   static METAL_FUNC uint run_start(uint slice, uint) { return slice * 16; }
 

@@ -1,33 +1,34 @@
 // A lane reads one slice of a block at a time: `runs` runs of `run_length` codes. The values of a run
-// are neighbours in the row and share a scale, so that value = scale * code + offset.
+// are neighbours in the row and share a scale, so that value = scale * (code - bias) + offset.
 //
 // Each format is a struct of this shape, `Blocks` where a kernel does not care which:
 // Blocks::values, ::bytes        weights in a block, and its size in the file
 // Blocks::slices                 slices of a block; neighbouring lanes read neighbouring bytes
 // Blocks::run_start(slice, run)  where in the block a run begins
+// Blocks::bias                   what codes begin at; code - bias is exact, and so is its scaled value
 // Blocks::read(...)              codes, scales and offsets of one slice
 
-// Four bits of a word, `at` and up, as 1 + code / 16: the upper mantissa of a float near one takes
-// them as they are, which spares a conversion.
-constant uint bits_of_one = 0x3F800000u;
+// 1 + code / 2^BITS, twice: the upper mantissa of a half near one takes a code as it is. That spares
+// a conversion, two codes are done at once, and a half is an operand of float sums at no cost.
+constant uint two_ones = 0x3C003C00u;
 
-METAL_FUNC float nibble_fraction(uint word, int at) {
-  const uint moved = at < 19 ? word << (19 - at) : word >> (at - 19);
-  return as_type<float>((moved & 0x00780000u) | bits_of_one);
-}
+METAL_FUNC half2 fractions(uint mantissas) { return as_type<half2>(mantissas | two_ones); }
 
-// Low and high nibbles of the four bytes, as fractions.
+// Low and high nibbles of the four bytes; BITS is 4.
 METAL_FUNC void unpack_nibbles(uint word, thread float* low, thread float* high) {
-  UNROLL for (int i = 0; i < 4; ++i) {
-    low[i] = nibble_fraction(word, 8 * i);
-    high[i] = nibble_fraction(word, 8 * i + 4);
-  }
+  const half2 low0 = fractions(word << 6 & 0x03C003C0u), high0 = fractions(word << 2 & 0x03C003C0u);
+  const half2 low1 = fractions(word >> 2 & 0x03C003C0u), high1 = fractions(word >> 6 & 0x03C003C0u);
+  low[0] = float(low0.x), low[1] = float(low1.x), low[2] = float(low0.y), low[3] = float(low1.y);
+  high[0] = float(high0.x), high[1] = float(high1.x), high[2] = float(high0.y), high[3] = float(high1.y);
 }
 
-// Makes scale * (1 + code / 16) + offset of what was scale * code + offset.
-METAL_FUNC void scale_fractions(thread float* scale, thread float* offset) {
-  *scale *= 16.0f;
-  *offset -= *scale;
+// The four bytes, each less than 2^BITS; BITS is 2 to 6.
+template <int BITS>
+METAL_FUNC void unpack_bytes(uint word, thread float* codes) {
+  constexpr uint field = ((1u << BITS) - 1u) << (10 - BITS), fields = field | field << 16;
+  const half2 even = fractions(word << (10 - BITS) & fields);
+  const half2 odd = fractions(word >> (BITS - 2) & fields);
+  codes[0] = float(even.x), codes[1] = float(odd.x), codes[2] = float(even.y), codes[3] = float(odd.y);
 }
 
 // Blocks of 18, 34 or 210 bytes are aligned to two.

@@ -5,9 +5,13 @@ struct Int8Row {
   enum : int { group = D % 32 == 0 && DV % 32 == 0 ? 32 : 16, bytes = D + DV + (D + DV) / group * 2 };
 };
 
+template <typename P, int D, int DV>
+METAL_FUNC const device uchar* find_row(const device uchar* pool, uint slot) {
+  return pool + ulong(slot) * Int8Row<D, DV>::bytes;
+}
+
 template <int WIDTH, int D, int DV>
-METAL_FUNC vec<float, WIDTH> load_int8(const device uchar* pool, uint slot, int column) {
-  const device uchar* row = pool + ulong(slot) * Int8Row<D, DV>::bytes;
+METAL_FUNC vec<float, WIDTH> load_int8(const device uchar* row, int column) {
   const float scale = float(((const device half*)(row + D + DV))[column / Int8Row<D, DV>::group]);
   const vec<char, WIDTH> stored = *(const device vec<char, WIDTH>*)(row + column);
   vec<float, WIDTH> values;
@@ -17,18 +21,18 @@ METAL_FUNC vec<float, WIDTH> load_int8(const device uchar* pool, uint slot, int 
 
 template <typename P, int D, int DV>
 METAL_FUNC vec<float, 4> load_key(const device uchar* pool, uint slot, int part) {
-  return load_int8<4, D, DV>(pool, slot, part * 4);
+  return load_int8<4, D, DV>(find_row<P, D, DV>(pool, slot), part * 4);
 }
 
 template <int WIDTH, typename P, int D, int DV>
 METAL_FUNC vec<float, WIDTH> load_value(const device uchar* pool, uint slot, int part) {
-  return load_int8<WIDTH, D, DV>(pool, slot, D + part * WIDTH);
+  return load_int8<WIDTH, D, DV>(find_row<P, D, DV>(pool, slot), D + part * WIDTH);
 }
 
-// Four neighbouring elements of the row, key and value counted as one.
+// Elements 4 * part and on of the row, key and value counted as one.
 template <typename F, typename P, int D, int DV>
-METAL_FUNC vec<F, 4> load_columns(const device uchar* pool, uint slot, int column) {
-  const vec<float, 4> stored = load_int8<4, D, DV>(pool, slot, column);
+METAL_FUNC vec<F, 4> load_part(const device uchar* row, int part) {
+  const vec<float, 4> stored = load_int8<4, D, DV>(row, part * 4);
   vec<F, 4> values;
   UNROLL for (int i = 0; i < 4; ++i) values[i] = F(stored[i]);
   return values;

@@ -15,10 +15,15 @@ METAL_FUNC vec<float, WIDTH> load_value(const device P* pool, uint slot, int par
   return value;
 }
 
-// Four neighbouring elements of the row, key and value counted as one.
+template <typename P, int D, int DV>
+METAL_FUNC const device P* find_row(const device P* pool, uint slot) {
+  return pool + ulong(slot) * (D + DV);
+}
+
+// Elements 4 * part and on of the row, key and value counted as one.
 template <typename F, typename P, int D, int DV>
-METAL_FUNC vec<F, 4> load_columns(const device P* pool, uint slot, int column) {
-  const vec<P, 4> stored = *(const device vec<P, 4>*)(pool + ulong(slot) * (D + DV) + column);
+METAL_FUNC vec<F, 4> load_part(const device P* row, int part) {
+  const vec<P, 4> stored = ((const device vec<P, 4>*)row)[part];
   vec<F, 4> values;
   UNROLL for (int i = 0; i < 4; ++i) values[i] = F(stored[i]);
   return values;

@@ -1,6 +1,6 @@
 // y[M][N] = x[M][K] W[N][K]^T, R rows of W by one simdgroup; M is one to four.
 // The simdgroup keeps R rows of W and M slices of x in registers; lanes stride over the slices of a row.
-// Codes stay unscaled: one scale per run, and the offset meets the sum of x instead of each value.
+// Codes stay unscaled: one scale per run, and offset and bias meet the sum of x, not each value.
 template <typename Blocks, typename T, int M, int R>
 METAL_FUNC void matvec(const device T* x, const device uchar* w, device T* y, uint K, uint N,
                        uint first_row, uint lane) {
@@ -35,7 +35,8 @@ METAL_FUNC void matvec(const device T* x, const device uchar* w, device T* y, ui
           UNROLL for (uint i = 0; i < run_length; ++i)
             product += codes[run * run_length + i] * float(xs[m][run][i / 4][i % 4]);
           sums[r][m] += scales[run] * product;
-          if (Blocks::has_offset) sums[r][m] += offsets[run] * x_sums[m][run];
+          if (Blocks::has_offset)
+            sums[r][m] += (offsets[run] - float(Blocks::bias) * scales[run]) * x_sums[m][run];
         }
     }
   }

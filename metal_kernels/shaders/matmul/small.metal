@@ -38,7 +38,8 @@ METAL_FUNC void small_matmul(const device T* x, const device uchar* w, device T*
       Blocks::read(w + (ulong(output) * num_blocks + w_slice / Blocks::slices) * Blocks::bytes,
                    w_slice % Blocks::slices, codes, scales, offsets);
       UNROLL for (uint run = 0; run < runs; ++run) {
-        const float scale = exists ? scales[run] : 0.0f, offset = exists ? offsets[run] : 0.0f;
+        const float scale = exists ? scales[run] : 0.0f;
+        const float offset = exists ? offsets[run] - float(Blocks::bias) * scale : 0.0f;
         UNROLL for (uint f = 0; f < steps; ++f) {
           simdgroup_matrix<F, 8, 8> weights;
           weights.thread_elements()[0] = F(scale * codes[run * run_length + f] + offset);
