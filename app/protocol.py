@@ -47,6 +47,8 @@ class Generate:
 
     id: str
     messages: Sequence[Json] | None = None
+    template: str | None = None
+    """In place of the model's own."""
     tools: Sequence[Json] | None = None
     must_call: bool = False
     """Whether the answer has to be calls of `tools`."""

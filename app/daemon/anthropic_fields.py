@@ -46,7 +46,12 @@ MESSAGE = Struct(
 _TOOL = Struct(
     "AnthropicTool",
     "MessagesRequest",
-    {"name": text(), "description": text(), "input_schema": mapping("A JSON Schema.")},
+    {
+        "type": text("custom; tools of other types are left out."),
+        "name": text(),
+        "description": text(),
+        "input_schema": mapping("A JSON Schema."),
+    },
 )
 _TOOL_CHOICE = Struct(
     "AnthropicToolChoice",

@@ -106,6 +106,7 @@ def _join_texts(value: Any, where: str) -> str:
 
 
 def _parse_tools(fields: Fields) -> Json:
+    """The client's own tools; those that Anthropic itself would run or describe are left out."""
     tools: list[Json] = [
         {
             "type": "function",
@@ -116,6 +117,7 @@ def _parse_tools(fields: Fields) -> Json:
             },
         }
         for tool in fields.objects("tools")
+        if tool.text("type") in ("", "custom")
     ]
     choice = fields.nested("tool_choice")
     kind = choice.any("type") or "auto"

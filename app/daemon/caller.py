@@ -35,4 +35,6 @@ def caller_of(request: Request, default_timeout_s: float) -> Caller:
         raise InvalidInput(f"{PRIORITY_HEADER} must be between 0 and {MAX_PRIORITY}, not {text!r}")
     wanted = request.headers.get(TIMEOUT_HEADER)
     timeout_s = default_timeout_s if wanted is None else parse_seconds(wanted)
+    if timeout_s <= 0:
+        raise InvalidInput(f"{TIMEOUT_HEADER} must be more than nothing, not {wanted!r}")
     return Caller(request.state.client, int(text), timeout_s)

@@ -12,6 +12,7 @@ from app.daemon.request_id import new_answer_ids
 from app.durations import parse_keep_alive
 from app.protocol import Generate
 from engine.request import Grammar
+from models.create import check_template
 from models.errors import InvalidInput
 from models.files import ModelFiles
 from models.name import full_name
@@ -30,6 +31,8 @@ class TextRequest:
     """None: not said."""
     messages: Sequence[Json] = ()
     """Empty for `prompt`."""
+    template: str | None = None
+    """In place of the model's own."""
     tools: Sequence[Json] = ()
     must_call: bool = False
     parallel_calls: bool = True
@@ -67,7 +70,8 @@ class TextRequest:
 
 def parse_model_field(fields: Fields) -> str:
     """`model`, or `name` as it was called once."""
-    return fields.text("model") or fields.text("name")
+    model, name = fields.text("model"), fields.text("name")
+    return model or name
 
 
 def parse_keep_alive_field(fields: Fields) -> float | None:
@@ -105,10 +109,7 @@ def parse_generate(body: Json) -> TextRequest:
     if raw and (template or system or context):
         raise InvalidInput("raw mode does not support template, system, or context")
     if template:
-        raise InvalidInput(
-            "a template of the request's own is not supported",
-            hint="send raw: true with a prompt that is rendered already, or use /api/chat",
-        )
+        check_template(template)
     common = _parse_common(fields)
     suffix = fields.text("suffix")
     if raw or suffix or not prompt:
@@ -118,6 +119,7 @@ def parse_generate(body: Json) -> TextRequest:
     return TextRequest(
         **common,
         messages=messages,
+        template=template or None,
         prompt_token_ids=context,
         has_images=bool(fields.texts("images")),
     )
@@ -237,6 +239,7 @@ def to_generates(request: TextRequest, files: ModelFiles) -> list[Generate]:
         Generate(
             id=answer_id,
             messages=messages,
+            template=request.template,
             tools=request.tools or None,
             must_call=request.must_call,
             parallel_calls=request.parallel_calls,

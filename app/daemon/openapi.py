@@ -51,6 +51,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/api/blobs/{digest}"): Operation(),
     ("post", "/api/push"): Operation(reply="Error", status=400),
     ("post", "/api/me"): Operation(reply="Error", status=401),
+    ("post", "/v1/audio/transcriptions"): Operation(reply="OpenAIError", status=400),
+    ("post", "/api/experimental/web_search"): Operation(reply="Error", status=400),
+    ("post", "/api/experimental/web_fetch"): Operation(reply="Error", status=400),
+    ("get", "/api/experimental/model-recommendations"): Operation(reply="Error", status=400),
     ("post", "/api/signout"): Operation(reply="Error", status=401),
     ("delete", "/api/user/keys/{key}"): Operation(reply="Error", status=401),
     ("post", "/v1/chat/completions"): Operation(

@@ -29,3 +29,17 @@ async def account(request: Request) -> Response:
 async def push() -> Response:
     """Nothing leaves this machine."""
     raise Unsupported("push is not supported", hint="upload the files with the Hub's own tools")
+
+
+@router.post("/v1/audio/transcriptions")
+async def transcribe() -> Response:
+    """No model here hears."""
+    raise Unsupported("audio is not supported", hint="this server runs text models only")
+
+
+@router.post("/api/experimental/web_search")
+@router.post("/api/experimental/web_fetch")
+@router.get("/api/experimental/model-recommendations")
+async def experiment() -> Response:
+    """These belong to a service elsewhere."""
+    raise Unsupported("this belongs to Ollama's cloud, which is not asked")

@@ -83,7 +83,8 @@ def _echo(body: Json) -> Json:
     }
     given = {name: body[name] for name in defaults if body.get(name) is not None}
     given["text"] = defaults["text"] | given.get("text", {})
-    given["tools"] = [{"strict": False, **tool} for tool in given.get("tools", ())]
+    tools = [tool for tool in given.get("tools", ()) if tool.get("type") == "function"]
+    given["tools"] = [{"strict": False, **tool} for tool in tools]
     return defaults | given
 
 
@@ -143,10 +144,15 @@ def _assistant_or_new(messages: list[Json], role: str) -> Json:
 
 
 def _parse_tools(fields: Fields) -> Json:
+    """The functions; what a server would have to run itself, as a search, is left out.
+
+    Clients like Codex name such tools with every request, and can do without. The response's own
+    `tools` says what is left.
+    """
     tools: list[Json] = []
     for tool in fields.objects("tools"):
         if tool.text("type") != "function":
-            raise Unsupported(f"tools of type {tool.text('type')!r} are not supported")
+            continue
         function = {
             "name": tool.text("name"),
             "description": tool.text("description"),

@@ -23,12 +23,13 @@ router = APIRouter()
 async def tokenize(request: Request) -> Response:
     """Token ids of `prompt` (`content` and `text` are other servers' names for it)."""
     fields = Fields(await read_body(request), TOKENIZE)
-    named = [name for name in ("prompt", "content", "text") if fields.has(name)]
-    if not named:
+    names = [name for name in ("prompt", "content", "text") if fields.has(name)]
+    texts = [fields.text(name) for name in names]
+    if not texts:
         raise InvalidInput("prompt is required")
     asked = Tokenize(
         uuid.uuid4().hex,
-        fields.text(named[0]),
+        texts[0],
         fields.flag("add_special_tokens", default=fields.flag("add_special", default=True)),
         fields.flag("with_pieces", default=False),
     )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.protocol import Generate
-from app.worker.prompt import Prompt, max_answer_tokens
+from app.worker.prompt import Prompt, max_answer_tokens, template_of
 from app.worker.thought import is_answer
 from app.worker.writing import Writing
 from engine.loading import LoadedModel
@@ -18,7 +18,7 @@ def make_stream(model: LoadedModel, asked: Generate, prompt: Prompt) -> TextStre
     parser = None
     if asked.messages is not None:
         parser = make_output_parser(
-            model.chat_template.source,
+            template_of(model, asked).source,
             thinking_open=opens_thinking(prompt.text),
             has_tools=bool(asked.tools),
         )
@@ -30,7 +30,7 @@ def _grammar(model: LoadedModel, asked: Generate, prompt: Prompt) -> Grammar | N
     if not (asked.must_call and asked.tools):
         return asked.grammar
     return make_tool_grammar(
-        model.chat_template.source,
+        template_of(model, asked).source,
         asked.tools,
         model.tokenizer,
         thinks=_may_think(model, asked),
@@ -40,7 +40,7 @@ def _grammar(model: LoadedModel, asked: Generate, prompt: Prompt) -> Grammar | N
 
 
 def _may_think(model: LoadedModel, asked: Generate) -> bool:
-    template = model.chat_template
+    template = template_of(model, asked)
     return asked.messages is not None and asked.think is not False and template.supports_thinking
 
 

@@ -24,7 +24,7 @@ from app.worker.beginning import make_stream, make_writing
 from app.worker.delta import make_delta, make_logprob
 from app.worker.embedding import Embedding, embed_step, prepare_embedding
 from app.worker.explanation import explain_prefix
-from app.worker.prompt import check_token_ids, make_prompt
+from app.worker.prompt import check_token_ids, make_prompt, template_of
 from app.worker.thought import closing_tokens, is_answer
 from app.worker.writing import Writing, whole_stats
 from engine.loading import LoadedModel
@@ -204,7 +204,7 @@ class WorkerEngine:
 
     def _close_thought(self, writing: Writing) -> list[Event]:
         """End a thought that the model left open when it wanted to end, or had to."""
-        source, ids = self._model.chat_template.source, writing.thought_ids
+        source, ids = template_of(self._model, writing.asked).source, writing.thought_ids
         closing = closing_tokens(self._model.tokenizer, source, writing.prompt.text, ids)
         writing.thought_ids += closing
         return [self._delta(writing.asked.id, closing, TextDelta(), ())] if closing else []

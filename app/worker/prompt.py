@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from app.protocol import Generate
 from engine.loading import LoadedModel
+from engine.text.chat_template import ChatTemplate
 from engine.text.context import (
     FittedConversation,
     Message,
@@ -13,6 +14,7 @@ from engine.text.context import (
     shift_tokens,
 )
 from engine.text.fill_in_middle import encode_infill
+from engine.text.template_loading import make_chat_template
 from models.errors import InvalidInput
 from models.name import full_name
 
@@ -34,6 +36,11 @@ class Prompt:
     num_dropped_tokens: int = 0
     num_kept_tokens: int | None = None
     """The first part, which stays when the context is full; None: the answer ends there."""
+
+
+def template_of(model: LoadedModel, asked: Generate) -> ChatTemplate:
+    """The template of a request: its own, or the model's."""
+    return model.chat_template if asked.template is None else make_chat_template(asked.template)
 
 
 def make_prompt(model: LoadedModel, asked: Generate, max_context_tokens: int) -> Prompt:
@@ -136,7 +143,7 @@ def _render(model: LoadedModel, asked: Generate, messages: Sequence[Message]) ->
     """The conversation as text; an assistant's last message is left open, to be continued."""
     last = messages[-1]
     is_open = last["role"] == "assistant" and not last.get("tool_calls")
-    text = model.chat_template.render(
+    text = template_of(model, asked).render(
         [dict(message) for message in messages],
         tools=asked.tools,
         thinking=asked.think,

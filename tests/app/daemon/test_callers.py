@@ -29,6 +29,11 @@ def test_a_priority_out_of_range_is_refused(value: str) -> None:
         caller_of(FakeRequest(x_localllm_priority=value), 5.0)  # type: ignore[arg-type]
 
 
+def test_no_time_at_all_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="must be more than nothing"):
+        caller_of(FakeRequest(x_localllm_timeout="0s"), 5.0)  # type: ignore[arg-type]
+
+
 def test_one_client_cannot_take_the_last_places_of_the_queue(tmp_path) -> None:
     settings = Settings(home=tmp_path, max_queue=16)
     state = State(settings, catalog=None, pool=None)  # type: ignore[arg-type]

@@ -181,13 +181,11 @@ def test_unknown_fields_and_options_are_ignored(daemon) -> None:
 
 @pytest.mark.compat("POST /api/chat", "`images`", refused="text models only")
 @pytest.mark.compat("POST /api/generate", "`images`", refused="text models only")
-@pytest.mark.compat("POST /api/generate", "`template`", refused="use `raw` or /api/chat")
 def test_what_is_not_offered_is_refused_by_name(shared_daemon) -> None:
     message = {"role": "user", "content": "x", "images": ["aGk="]}
     for path, body, text in (
         ("/api/chat", {"messages": [message]}, "does not support images"),
         ("/api/generate", {"prompt": "x", "images": ["aGk="]}, "does not support images"),
-        ("/api/generate", {"prompt": "x", "template": "y"}, "a template of the request's own"),
     ):
         reply = shared_daemon.post(path, {"model": "pocket", **body})
         assert (reply.status, text in reply.json["error"]) == (400, True)

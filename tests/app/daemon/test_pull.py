@@ -85,7 +85,11 @@ def test_a_client_that_leaves_ends_the_pull(daemon, play) -> None:
     "POST /api/push", "uploads to a registry", refused="nothing leaves this machine"
 )
 @pytest.mark.compat("POST /api/me", "accounts", refused="there are none")
+@pytest.mark.compat("POST /v1/audio/transcriptions", "speech", refused="text models only")
 def test_what_is_not_offered_says_so(daemon) -> None:
     reply = daemon.post("/api/push", {"model": "x"})
     assert (reply.status, reply.json["error"]) == (400, "push is not supported")
     assert daemon.post("/api/me").status == 401
+    heard = daemon.post("/v1/audio/transcriptions", b"RIFF")
+    assert (heard.status, heard.json["error"]["message"]) == (400, "audio is not supported")
+    assert daemon.get("/api/experimental/model-recommendations").status == 400

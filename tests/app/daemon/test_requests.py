@@ -159,6 +159,24 @@ def test_a_completion_prompt_of_no_known_kind_is_refused(prompt: object) -> None
 
 
 @pytest.mark.compat("POST /v1/messages", "`thinking`")
+def test_anthropics_own_tools_are_left_out() -> None:
+    own = {"name": "f", "input_schema": {"type": "object"}}
+    tools = [own, {**own, "name": "g", "type": "custom"}, {"type": "web_search_1", "name": "h"}]
+    asked = parse_messages_request(
+        {"model": "m", "max_tokens": 1, "messages": [{"role": "user"}], "tools": tools}
+    )
+    assert [tool["function"]["name"] for tool in asked.tools] == ["f", "g"]
+
+
+@pytest.mark.compat("POST /api/generate", "`template`")
+def test_a_template_of_the_requests_own_goes_to_the_worker_or_is_refused() -> None:
+    body = {"model": "m", "prompt": "x", "template": "{{ .Prompt }}"}
+    (generate,) = to_generates(parse_generate(body), FILES)
+    assert generate.template == "{{ .Prompt }}"
+    with pytest.raises(InvalidInput, match="'shout' is not supported"):
+        parse_generate({**body, "template": "{{ shout .Prompt }}"})
+
+
 def test_anthropic_thinking_is_off_until_asked_for() -> None:
     body = {"model": "m", "max_tokens": 5, "messages": [USER]}
     assert parse_messages_request(body).think is False

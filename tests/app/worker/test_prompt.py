@@ -74,3 +74,8 @@ def test_an_answer_that_shifts_may_be_longer_than_the_context_but_has_an_end() -
     assert max_answer_tokens(asked, shifting, LIMIT) == 10 * LIMIT
     plain = prompt_of(messages=asked.messages)
     assert max_answer_tokens(asked, plain, LIMIT) == LIMIT - len(plain.token_ids)
+
+
+def test_a_request_may_bring_a_template_of_its_own() -> None:
+    prompt = prompt_of(messages=TURNS[:1], template="<{{ .Prompt }}>{{ .Response }}")
+    assert text_of(prompt) == f"\x01<{TURNS[0]['content']}>"
