@@ -56,13 +56,15 @@ struct Panel {
     int left = num_rows - tile * kTileRows;
     return left < kTileRows ? left : kTileRows;
   }
-  // [column / 64 : 4][plane 2][rows_in_tile][64]
-  const int8_t* block(int tile, int super) const {
-    return planes + (int64_t(tile) * kTileRows * num_supers + super * rows_in_tile(tile)) * 512;
-  }
+  // [column / 64 : 4][plane 2][rows_in_tile][64]. A superblock of all rows lies together: kernels
+  // read it as a whole, and rows apart by a power of two would share the same few cache sets.
+  const int8_t* block(int tile, int super) const { return planes + first(tile, super) * 512; }
   // [rows_in_tile]
-  const BlockInfo* block_info(int tile, int super) const {
-    return info + int64_t(tile) * kTileRows * num_supers + super * rows_in_tile(tile);
+  const BlockInfo* block_info(int tile, int super) const { return info + first(tile, super); }
+
+ private:
+  int64_t first(int tile, int super) const {
+    return int64_t(super) * num_rows + int64_t(tile) * kTileRows;
   }
 };
 

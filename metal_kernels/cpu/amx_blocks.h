@@ -11,23 +11,30 @@ namespace localllm::amx {
 
 using namespace localllm::avx512;
 
+constexpr int kPairTiles = 2;     // weight tiles expanded at a time: 16 KB, stays in the L1 cache
 constexpr int kBlockTiles = 16;   // weight tiles that meet a slice of inputs while it is in L2
 constexpr int kChunkInputs = 512;  // inputs whose sums are kept at a time
 
-// sums: [input tile][kBlockTiles][16][16]
+// Sums lie as [pair of weight tiles][input tile][kPairTiles][16 inputs][16]: where those of a weight
+// tile and an input tile begin.
+inline int64_t sums_at(int tile, int input_tile, int num_input_tiles) {
+  int64_t pair = tile / kPairTiles;
+  return ((pair * num_input_tiles + input_tile) * kPairTiles + tile % kPairTiles) * 256;
+}
+
 inline void store_sums(const MatmulJob& job, int first_tile, int num_tiles, int first_input_tile,
-                int num_input_tiles, const float* sums) {
-  for (int i = 0; i < num_input_tiles; ++i)
-    for (int t = 0; t < num_tiles; ++t) {
-      int column = (first_tile + t) * kTileRows;
-      __mmask16 mask = row_mask(job.num_rows - column);
-      int64_t input = int64_t(first_input_tile + i) * kTileRows;
-      const float* from = sums + (int64_t(i) * kBlockTiles + t) * 256;
-      int rows = std::min<int64_t>(kTileRows, job.num_inputs - input);
-      for (int m = 0; m < rows; ++m)
-        _mm512_mask_storeu_ps(job.y + (input + m) * job.num_rows + column, mask,
-                              _mm512_load_ps(from + m * 16));
-    }
+                       int num_input_tiles, const float* sums) {
+  for (int i = 0; i < num_input_tiles; ++i) {
+    int64_t input = int64_t(first_input_tile + i) * kTileRows;
+    int rows = std::min<int64_t>(kTileRows, job.num_inputs - input);
+    for (int m = 0; m < rows; ++m)
+      for (int t = 0; t < num_tiles; ++t) {
+        int column = (first_tile + t) * kTileRows;
+        __m512 sum = _mm512_load_ps(sums + sums_at(t, i, num_input_tiles) + m * 16);
+        _mm512_mask_storeu_ps(job.y + (input + m) * job.num_rows + column,
+                              row_mask(job.num_rows - column), sum);
+      }
+  }
 }
 
 inline __m512i codebook_of(const Format& f) {

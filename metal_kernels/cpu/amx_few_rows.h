@@ -36,7 +36,7 @@ void few_times_super(const MatmulJob& job, int begin, int end) {
     Impl::expand_scales(weights, next);
     if (super == 0 && unit > 0) store_sums(job, t - 1, 1, 0, 1, pending.sums);
     pending = Impl::template end_products<Joint>(products[unit % 2], rows);
-    pending.tile = &tile;
+    pending.take_scales(tile);
     pending.info = job.panel.block_info(0, super);
     pending.sums = tile_sums;
     if (++super == supers) super = 0, ++t;

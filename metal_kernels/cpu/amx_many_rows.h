@@ -6,8 +6,6 @@
 
 namespace localllm::amx {
 
-constexpr int kPairTiles = 2;     // weight tiles expanded at a time: 16 KB, stays in the L1 cache
-
 // One superblock of some weight tiles times all inputs of a chunk. The vector work of one product
 // is done between the tile instructions of the next.
 template <typename Impl>
@@ -26,9 +24,9 @@ void multiply_super(const MatmulJob& job, const typename Impl::Tile* tiles, int 
         if (pending.products) Impl::add_quarter(pending, step);
       }
       pending = Impl::template end_products<false>(products[turn], rows);
-      pending.tile = &tiles[t];
+      pending.take_scales(tiles[t]);
       pending.info = job.panel.block_info(input_tile, super);
-      pending.sums = sums + (int64_t(i) * kBlockTiles + t) * 256;
+      pending.sums = sums + sums_at(t, i, num_input_tiles);
       turn ^= 1;
     }
   }
@@ -48,7 +46,7 @@ void many_times_super(const MatmulJob& job, int begin, int end) {
         int size = std::min(kPairTiles, count - pair);
         for (int k = 0; k < size; ++k)
           Impl::expand(weights + (pair + k) * bytes, table, tiles[k]);
-        multiply_super<Impl>(job, tiles, size, s, i, inputs, sums + pair * 256);
+        multiply_super<Impl>(job, tiles, size, s, i, inputs, sums + sums_at(pair, 0, inputs));
       }
     }
   });
@@ -75,7 +73,7 @@ void many_times_grouped(const MatmulJob& job, int begin, int end) {
             Impl::template multiply_tile<kTileRows, false>(
                 job.panel.block(i + n, s), job.panel.block_info(i + n, s),
                 job.panel.rows_in_tile(i + n), tiles[k], columns,
-                sums + (int64_t(n) * kBlockTiles + pair + k) * 256, [](int) {});
+                sums + sums_at(pair + k, n, inputs), [](int) {});
       }
     }
   });

@@ -17,6 +17,16 @@ inline __m512i in_both_words(__m512i dwords) {
   return _mm512_or_si512(low, _mm512_slli_epi32(dwords, 16));
 }
 
+// total + pairs * the two 16-bit numbers at `p`, which the instruction itself reads and repeats; GCC
+// 12 would take an instruction and a register more.
+inline __m512i dot_pairs(__m512i total, __m512i pairs, const int16_t* p) {
+  struct Pair { int16_t numbers[2]; };
+  asm("vpdpwssd %2%{1to16%}, %1, %0"
+      : "+v"(total)
+      : "v"(pairs), "m"(*reinterpret_cast<const Pair*>(p)));
+  return total;
+}
+
 // code * scale for codes and scales without sign whose products with 3 bits of scale fit a byte:
 // planes (scale >> 3) * code and (scale & 7) * code.
 [[gnu::always_inline]]
@@ -121,21 +131,31 @@ struct Super {
     else return nibble_min_pair(super + kAt.scales + p * 32);
   }
 
-  // Products of one weight tile with one input tile, waiting to be added to its sums.
+  // Products of one weight tile with one input tile, waiting to be added to its sums; the weights'
+  // scales wait in registers.
   struct Pending {
     const int32_t* products = nullptr;  // [weight plane: 512][input plane: low_at][rows][16]
     int low_at;
-    const Tile* tile;
     const BlockInfo* info;
     float* sums;  // [rows][16]
     int rows;
+    __m512 d, dmin;
+    __m512i mins[kMinPairs];
+
+    void take_scales(const Tile& tile) {
+      d = tile.d;
+      if constexpr (Mins) {
+        dmin = tile.dmin;
+        for (int p = 0; p < kMinPairs; ++p) mins[p] = tile.mins[p];
+      }
+    }
   };
 
-  static __m512i min_sums(const Tile& tile, const BlockInfo& info) {
+  static __m512i min_sums(const Pending& p, const BlockInfo& info) {
     const int16_t* sums = kMinPairs == 4 ? info.scaled_sums32 : info.scaled_sums16;
     __m512i total = _mm512_setzero_si512();
-    for (int p = 0; p < kMinPairs; ++p)
-      total = _mm512_dpwssd_epi32(total, tile.mins[p], broadcast4(sums + 2 * p));
+    for (int pair = 0; pair < kMinPairs; ++pair)
+      total = dot_pairs(total, p.mins[pair], sums + 2 * pair);
     return total;
   }
 
@@ -152,11 +172,11 @@ struct Super {
     const int32_t* at = p.products + m * 16;
     __m512 scale = _mm512_set1_ps(info.scale), sum = _mm512_load_ps(p.sums + m * 16);
     __m512 dot = _mm512_fmadd_ps(_mm512_set1_ps(256.0f), product(at), product(at + p.low_at));
-    sum = _mm512_fmadd_ps(_mm512_mul_ps(p.tile->d, scale), dot, sum);
+    sum = _mm512_fmadd_ps(_mm512_mul_ps(p.d, scale), dot, sum);
     if constexpr (Mins) {
       __m512 sum_scale = _mm512_set1_ps(kMinPairs == 4 ? info.sum_scale32 : info.sum_scale16);
-      sum = _mm512_fnmadd_ps(_mm512_mul_ps(p.tile->dmin, sum_scale),
-                             _mm512_cvtepi32_ps(min_sums(*p.tile, info)), sum);
+      sum = _mm512_fnmadd_ps(_mm512_mul_ps(p.dmin, sum_scale),
+                             _mm512_cvtepi32_ps(min_sums(p, info)), sum);
     }
     _mm512_store_ps(p.sums + m * 16, sum);
   }

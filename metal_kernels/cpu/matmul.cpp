@@ -4,14 +4,13 @@
 
 #include <sys/mman.h>
 
-#include "kernels.h"
+#include "joint_products.h"
 #include "mlx/allocator.h"
 #include "mlx/backend/cpu/encoder.h"
 #include "mlx/mlx.h"
 #include "mlx/primitives.h"
 #include "op.h"
 #include "pack.h"
-#include "scratch.h"
 #include "thread_pool.h"
 
 namespace localllm {
@@ -37,58 +36,33 @@ Format affine_format(int bits, int group_size, mx::Dtype number) {
 
 namespace {
 
-void run_matmul(const Format& f, const uint8_t* weights, int num_rows, int num_columns,
-                const float* x, int num_inputs, float* y) {
-  static thread_local Scratch plane_scratch, info_scratch, split_scratch;
-  const MatmulKernels& k = kernels().matmul;
-  int64_t grain = std::max(1, 32768 / num_columns);
-  Panel panel;
-  panel.num_rows = num_inputs;
-  panel.num_columns = num_columns;
-  panel.num_supers = num_supers(num_columns);
-  if (f.kind != Kind::Dense) {
-    int64_t num_blocks = int64_t(num_inputs) * panel.num_supers;
-    panel.planes = plane_scratch.get<int8_t>(num_blocks * 512 + 1024);  // AMX reads whole tiles
-    panel.info = info_scratch.get<BlockInfo>(num_blocks + kTileRows);
-    parallel_ranges(num_inputs, grain, [&](int64_t begin, int64_t end) {
-      k.quantize_rows(x, panel, int(begin), int(end));
-    });
-  }
-  uint16_t* split = nullptr;
-  if (f.kind == Kind::Dense && f.number != Number::F32 && k.split_rows) {
-    int64_t tiles = num_tiles(num_inputs), steps = (num_columns + 31) / 32;
-    split = split_scratch.get<uint16_t>(tiles * steps * 1024);
-    parallel_ranges(num_inputs, grain, [&](int64_t begin, int64_t end) {
-      k.split_rows(x, num_columns, split, int(begin), int(end));
-    });
-  }
-  MatmulJob job{f, weights, num_rows, num_columns, num_inputs, panel, x, split, y};
-  int tiles = num_tiles(num_rows);
-  // Many inputs: fewer, larger ranges reuse inputs in the cache. Few: balance matters more.
-  int ranges = ThreadPool::instance().num_threads() * (num_inputs > 32 ? 2 : 8);
-  int share = std::clamp(tiles / ranges, 1, 16);
-  parallel_ranges(tiles, round_up(share, 2), [&](int64_t begin, int64_t end) {
-    k.matmul(job, int(begin), int(end));
-  });
-}
-
-class QuantizedMatmul : public Op {
+// One input times one matrix or several; outputs in the order of the matrices.
+class QuantizedMatmul : public mx::Primitive {
  public:
-  QuantizedMatmul(mx::Stream s, const Matrix& w)
-      : Op(s), format_(w.format), num_rows_(w.num_rows), num_columns_(w.num_columns) {}
+  QuantizedMatmul(mx::Stream s, const std::vector<Matrix>& matrices) : mx::Primitive(s) {
+    for (const Matrix& w : matrices) formats_.push_back(w.format);
+    num_columns_ = matrices[0].num_columns;
+  }
 
-  void eval_cpu(const std::vector<mx::array>& in, mx::array& out) override {
-    out.set_data(mx::allocator::malloc(out.nbytes()));
-    enqueue(in, out, [f = format_, n = num_rows_, k = num_columns_](Arrays& in, mx::array& out) {
-      int rows = int(in[0].size() / k);
-      run_matmul(f, in[1].data<uint8_t>(), n, k, in[0].data<float>(), rows, out.data<float>());
+  void eval_cpu(const std::vector<mx::array>& in, std::vector<mx::array>& out) override {
+    for (auto& y : out) y.set_data(mx::allocator::malloc(y.nbytes()));
+    enqueue(stream(), in, out, [formats = formats_, k = num_columns_](Arrays& in, Arrays& out) {
+      std::vector<Product> products;
+      for (size_t i = 0; i < out.size(); ++i)
+        products.push_back({formats[i], in[i + 1].data<uint8_t>(), out[i].shape(-1),
+                            out[i].data<float>()});
+      multiply(products, k, in[0].data<float>(), int(in[0].size() / k));
     });
   }
+  void eval_gpu(const std::vector<mx::array>&, std::vector<mx::array>&) override {
+    throw std::runtime_error("QuantizedMatmul runs on the CPU stream only");
+  }
+  bool is_equivalent(const mx::Primitive&) const override { return false; }
   const char* name() const override { return "QuantizedMatmul"; }
 
  private:
-  Format format_;
-  int num_rows_, num_columns_;
+  std::vector<Format> formats_;
+  int num_columns_;
 };
 
 class TakeRows : public Op {
@@ -138,15 +112,27 @@ Matrix pack_affine_matrix(mx::array weight, mx::array scales, mx::array biases, 
   return {f, num_rows, num_columns, packed};
 }
 
-mx::array matmul(const mx::array& x, const Matrix& w, mx::StreamOrDevice s) {
-  if (x.ndim() == 0 || x.shape(-1) != w.num_columns)
-    throw std::invalid_argument("matmul: x needs " + std::to_string(w.num_columns) + " columns");
+Arrays matmul_many(const mx::array& x, const std::vector<Matrix>& matrices,
+                   mx::StreamOrDevice s) {
   auto stream = mx::to_stream(s, mx::Device::cpu);
-  auto shape = x.shape();
-  shape.back() = w.num_rows;
-  mx::array y(shape, mx::float32, std::make_shared<QuantizedMatmul>(stream, w),
-              {as_float(x, stream), w.packed});
-  return mx::astype(y, x.dtype(), stream);
+  Arrays in = {as_float(x, stream)};
+  std::vector<mx::Shape> shapes;
+  for (const Matrix& w : matrices) {
+    if (x.ndim() == 0 || x.shape(-1) != w.num_columns)
+      throw std::invalid_argument("matmul: x needs " + std::to_string(w.num_columns) + " columns");
+    shapes.push_back(x.shape());
+    shapes.back().back() = w.num_rows;
+    in.push_back(w.packed);
+  }
+  std::vector<mx::Dtype> dtypes(matrices.size(), mx::float32);
+  auto products = std::make_shared<QuantizedMatmul>(stream, matrices);
+  Arrays out = mx::array::make_arrays(std::move(shapes), dtypes, products, in);
+  for (auto& y : out) y = mx::astype(y, x.dtype(), stream);
+  return out;
+}
+
+mx::array matmul(const mx::array& x, const Matrix& w, mx::StreamOrDevice s) {
+  return matmul_many(x, {w}, s)[0];
 }
 
 mx::array take_rows(const Matrix& w, const mx::array& ids, mx::StreamOrDevice s) {

@@ -1,6 +1,7 @@
 // Packed weight matrices and the ops on them.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "formats.h"
 #include "mlx/array.h"
@@ -28,6 +29,9 @@ Matrix pack_affine_matrix(mx::array weight, mx::array scales, mx::array biases, 
                           int group_size);
 
 mx::array matmul(const mx::array& x, const Matrix& w, mx::StreamOrDevice s);
+// x times each of several matrices of as many columns.
+std::vector<mx::array> matmul_many(const mx::array& x, const std::vector<Matrix>& matrices,
+                                   mx::StreamOrDevice s);
 mx::array take_rows(const Matrix& w, const mx::array& ids, mx::StreamOrDevice s);
 
 }  // namespace localllm

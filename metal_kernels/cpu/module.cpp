@@ -94,6 +94,7 @@ NB_MODULE(_cpu, m) {
   m.def("quantize_into", &quantize_into, "name"_a, "source"_a, "source_type"_a,
         "importance"_a.none(), "out"_a);
   m.def("matmul", &matmul, "x"_a, "w"_a, "stream"_a = nb::none());
+  m.def("matmul_many", &matmul_many, "x"_a, "matrices"_a, "stream"_a = nb::none());
   m.def("take_rows", &take_rows, "w"_a, "ids"_a, "stream"_a = nb::none());
   nb::class_<MatrixStack>(m, "MatrixStack")
       .def_ro("num_matrices", &MatrixStack::num_matrices)

@@ -14,6 +14,23 @@ namespace localllm {
 namespace mx = mlx::core;
 using Arrays = std::vector<mx::array>;
 
+// Runs kernel(Arrays& in, Arrays& out) on MLX's stream thread.
+template <typename F>
+void enqueue(mx::Stream stream, const Arrays& in, Arrays& out, F kernel) {
+  auto& encoder = mx::cpu::get_command_encoder(stream);
+  Arrays weak_in, weak_out;
+  for (const auto& a : in) {
+    encoder.set_input_array(a);
+    weak_in.push_back(mx::array::unsafe_weak_copy(a));
+  }
+  for (auto& a : out) {
+    encoder.set_output_array(a);
+    weak_out.push_back(mx::array::unsafe_weak_copy(a));
+  }
+  encoder.dispatch([kernel = std::move(kernel), in = std::move(weak_in),
+                    out = std::move(weak_out)]() mutable { kernel(in, out); });
+}
+
 class Op : public mx::UnaryPrimitive {
  public:
   explicit Op(mx::Stream s) : mx::UnaryPrimitive(s) {}
@@ -26,15 +43,11 @@ class Op : public mx::UnaryPrimitive {
   // kernel(Arrays& in, mx::array& out)
   template <typename F>
   void enqueue(const std::vector<mx::array>& in, mx::array& out, F kernel) {
-    auto& encoder = mx::cpu::get_command_encoder(stream());
-    Arrays weak;
-    for (const auto& a : in) {
-      encoder.set_input_array(a);
-      weak.push_back(mx::array::unsafe_weak_copy(a));
-    }
-    encoder.set_output_array(out);
-    encoder.dispatch([kernel = std::move(kernel), in = std::move(weak),
-                      out = mx::array::unsafe_weak_copy(out)]() mutable { kernel(in, out); });
+    Arrays outputs = {out};
+    localllm::enqueue(stream(), in, outputs, [kernel = std::move(kernel)](
+                                                 Arrays& in, Arrays& out) mutable {
+      kernel(in, out[0]);
+    });
   }
 };
 

@@ -42,7 +42,9 @@ class Gate : public Op {
  public:
   Gate(mx::Stream s, bool gelu) : Op(s), gelu_(gelu) {}
   void eval_cpu(const std::vector<mx::array>& in, mx::array& out) override {
-    out.set_data(mx::allocator::malloc(out.nbytes()));
+    // Into the gate's own memory where nobody else reads it: fresh pages cost more than the op.
+    if (in[0].is_donatable()) out.copy_shared_buffer(in[0]);
+    else out.set_data(mx::allocator::malloc(out.nbytes()));
     enqueue(in, out, [gelu = gelu_](Arrays& in, mx::array& out) {
       const auto *gate = in[0].data<float>(), *up = in[1].data<float>();
       auto* y = out.data<float>();
