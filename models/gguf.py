@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import InvalidModelFile, StorageError
-from models.gguf_header import Header, RawTensor, Value, parse_header
+from models.gguf_header import Header, RawTensor, parse_header
+from models.gguf_reader import Value
 from models.shards import find_shards
 
 __all__ = ["GGUFFile", "TensorInfo", "Value", "read_gguf"]

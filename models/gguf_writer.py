@@ -11,7 +11,8 @@ from math import prod
 import numpy as np
 
 from models.ggml_types import BLOCK_FORMATS
-from models.gguf_header import DEFAULT_ALIGNMENT, Value
+from models.gguf_header import DEFAULT_ALIGNMENT
+from models.gguf_reader import Value
 
 _TYPE_IDS = {form.name: type_id for type_id, form in BLOCK_FORMATS.items()}
 _U32, _I32, _F32, _BOOL, _STRING, _ARRAY, _U64, _I64 = 4, 5, 6, 7, 8, 9, 10, 11

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models import gguf_header
+from models import gguf_reader
 from models.errors import InvalidModelFile
 from models.gguf import read_gguf
 from models.gguf_header import parse_header
@@ -141,7 +141,7 @@ def test_announced_sizes_are_not_allocated() -> None:
 
 
 def test_many_strings_cannot_take_far_more_than_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gguf_header, "MAX_OVERHEAD_BYTES", 1 << 20)
+    monkeypatch.setattr(gguf_reader, "MAX_OVERHEAD_BYTES", 1 << 20)
     raw = one_entry(w.ARRAY, w.array(w.STRING, ["ab"] * 200_000))
     tracemalloc.start()
     try:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.gguf import read_gguf
-from models.gguf_header import Value
+from models.gguf_reader import Value
 from models.gguf_writer import NewTensor, encode_value, gguf_bytes, gguf_pieces
 
 VALUES: dict[str, Value] = {
