@@ -10,6 +10,8 @@ import pytest
 
 from engine.network import precision
 from metal_kernels import (
+    experts,
+    grouped,
     joint_matmul,
     kv_cache,
     paged_attention,
@@ -23,7 +25,9 @@ from tests.metal_shaders.device import Device
 from tests.metal_simulator import ahead
 from tests.metal_simulator.simulator import Simulator
 
-OPS = (joint_matmul, kv_cache, paged_attention, quantized, rms_norm, rope, swiglu)
+OPS = (
+    experts, grouped, joint_matmul, kv_cache, paged_attention, quantized, rms_norm, rope, swiglu
+)  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
