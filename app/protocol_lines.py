@@ -1,6 +1,7 @@
 """Messages and events of the protocol as lines of JSON."""
 
 import json
+from dataclasses import fields as fields_of
 from typing import get_args
 
 from app.protocol import Done, Event, Generate, Json, Message
@@ -11,19 +12,29 @@ _KINDS: dict[str, type[Message | Event]] = {
 }
 
 
+_MAY_LACK = {
+    kind: frozenset(f.name for f in fields_of(kind) if f.default in ("", ()))
+    for kind in _KINDS.values()
+}
+"""Texts and lists that are empty where they are not said; most of a stream's are."""
+_encode = json.JSONEncoder(separators=(",", ":"), default=vars).encode
+
+
 def format_line(message: Message | Event) -> bytes:
     """One line, its end included; `parse_line` reads it back."""
-    fields = {"is": type(message).__name__, **vars(message)}
-    return json.dumps(fields, separators=(",", ":"), default=vars).encode("ascii") + b"\n"
+    kind = type(message)
+    may_lack = _MAY_LACK[kind]
+    fields = {name: value for name, value in vars(message).items() if value or name not in may_lack}
+    return _encode({"is": kind.__name__, **fields}).encode("ascii") + b"\n"
 
 
 def parse_line(line: bytes) -> Message | Event:
     """The message or event that a line holds."""
-    fields = json.loads(line)
+    fields = json.loads(line.decode("ascii"))
     kind = _KINDS[fields.pop("is")]
     if kind is Generate:
         fields["sampling"] = _parse_sampling(fields["sampling"])
-        fields["grammar"] = fields["grammar"] and Grammar(**fields["grammar"])
+        fields["grammar"] = fields.get("grammar") and Grammar(**fields["grammar"])
     elif kind is Done:
         fields["stats"] = RequestStats(**fields["stats"])
     return kind(**fields)

@@ -10,6 +10,7 @@ from app.protocol import Delta, Done, Progress, Started
 from models.errors import UserError
 
 Json = dict[str, Any]
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -57,5 +58,4 @@ def arguments_text(call: Json) -> str:
 
 def compact(value: Any) -> bytes:
     """JSON in UTF-8 without spaces; half a surrogate pair, which has no UTF-8, becomes "?"."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return _encode(value).encode("utf-8", "replace")

@@ -16,10 +16,8 @@ MODEL = os.environ.get("LOCALLLM_MODEL", "pocket")
 OPENAI = {"model": MODEL, "base_url": f"{URL}/v1", "api_key": "none"}
 
 NEEDS_SKILL = (
-    *("test_tool_calling", "test_tool_calling_async", "test_bind_runnables_as_tools"),
+    *("test_tool_calling", "test_tool_calling_async", "test_json_mode"),
     *("test_tool_calling_with_no_arguments", "test_unicode_tool_call_integration"),
-    *("test_structured_output", "test_structured_output_async", "test_json_mode"),
-    *("test_structured_output_pydantic_2_v1", "test_structured_output_optional_param"),
 )
 
 

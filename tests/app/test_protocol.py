@@ -23,6 +23,7 @@ STATS = RequestStats(1, 2, 3, 4, 5, 0.1, 0.2, 0.3)
             resumed_token_ids=[1, 2],
         ),
         protocol.Generate("b", prompt="p"),
+        protocol.Generate("c", messages=[], think=False, num_prompt_logprobs=0, truncate=False),
         protocol.Abort("a"),
         protocol.Shutdown(),
         protocol.Ready(1, 2, 3, 4, 0.5),

@@ -158,7 +158,7 @@ def test_a_completion_prompt_of_no_known_kind_is_refused(prompt: object) -> None
         parse_completion({"model": "m", "prompt": prompt})
 
 
-@pytest.mark.compat("POST /v1/messages", "`thinking`")
+@pytest.mark.compat("POST /v1/messages", "Anthropic's own tools", refused="left out")
 def test_anthropics_own_tools_are_left_out() -> None:
     own = {"name": "f", "input_schema": {"type": "object"}}
     tools = [own, {**own, "name": "g", "type": "custom"}, {"type": "web_search_1", "name": "h"}]
@@ -177,6 +177,7 @@ def test_a_template_of_the_requests_own_goes_to_the_worker_or_is_refused() -> No
         parse_generate({**body, "template": "{{ shout .Prompt }}"})
 
 
+@pytest.mark.compat("POST /v1/messages", "`thinking`")
 def test_anthropic_thinking_is_off_until_asked_for() -> None:
     body = {"model": "m", "max_tokens": 5, "messages": [USER]}
     assert parse_messages_request(body).think is False
