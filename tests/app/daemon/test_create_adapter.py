@@ -1,10 +1,14 @@
 """Models made over HTTP with an adapter's uploaded files, or with a template of Ollama's kind."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
-from tests.models.adapter_files import gguf_bytes, mlx_files, peft_files
+from models.importing import import_model
+from models.local_model import model_at
+from models.name import ModelName
+from tests.models.adapter_files import gguf_bytes, mlx_files, peft_files, write
 
 CONFIG, WEIGHTS = mlx_files().values()
 
@@ -66,3 +70,21 @@ def test_a_template_in_gos_language_is_used_or_refused_by_its_function(daemon) -
     unknown = {**body, "model": "other", "template": "a\n{{ shout .Prompt }}"}
     (line,) = daemon.post("/api/create", unknown).lines
     assert "line 2: the function 'shout' is not supported" in line["error"]
+
+
+def test_an_adapter_of_the_library_is_named_in_a_request_and_listed_apart(daemon, tmp_path) -> None:
+    library = daemon.state.catalog.library
+    local = model_at(write(tmp_path / "lora", peft_files()))
+    import_model(local, library, ModelName.parse("my/lora"), "copy")
+    source = daemon.state.catalog.find("pocket", "my/lora")
+    assert {path.name for path in Path(source.adapter).iterdir()} == set(peft_files())
+    names = [model["name"] for model in daemon.get("/api/tags").json["models"]]
+    assert names == ["pocket:latest"]
+    ids = [model["id"] for model in daemon.get("/v1/models").json["data"]]
+    assert ids == ["pocket:latest"]
+    reply = daemon.post("/api/chat", {"model": "pocket", "adapter": "my/lorra", "messages": []})
+    assert reply.status == 404
+    assert "adapter 'my/lorra' not found" in reply.json["error"]
+    reply = daemon.post("/api/show", {"model": "my/lora"})
+    assert reply.status == 400
+    assert "is a LoRA adapter for meta-llama/Llama-3.2-1B-Instruct" in reply.json["error"]
