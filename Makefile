@@ -4,13 +4,14 @@ SHELL := /bin/bash
 BIN := .venv/bin
 KERNELS := $(wildcard hatch_build.py metal_kernels/cpu/*)
 
-.PHONY: help chat test test-slow test-metal check fix docs lock bench wheel clean
+.PHONY: help chat test test-slow test-metal test-sanitizers check fix docs lock bench wheel clean
 
 help:
 	@echo 'make chat        talk to the bundled model (sets everything up first)'
 	@echo 'make test        the tests that every change must pass'
 	@echo 'make test-slow   the tests that take minutes'
 	@echo 'make test-metal  the tests that need an Apple GPU'
+	@echo 'make test-sanitizers  the CPU kernels under address, undefined behaviour and thread sanitizers'
 	@echo 'make check       formatting, lint and types'
 	@echo 'make fix         format and repair what can be repaired'
 	@echo 'make docs        renew the references in docs/: commands, compatibility, roofline'
@@ -29,6 +30,9 @@ test-slow: .venv/.ready-dev
 
 test-metal: .venv/.ready-dev  # MLX would otherwise shorten float32 factors to 19 bits on an M5
 	MLX_ENABLE_TF32=0 $(BIN)/pytest -m metal $(ARGS)
+
+test-sanitizers: .venv/.ready-dev
+	$(BIN)/pytest -m slow tests/metal_kernels/test_sanitizers.py $(ARGS)
 
 check: .venv/.ready-dev
 	$(BIN)/ruff format --check .

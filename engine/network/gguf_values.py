@@ -4,7 +4,7 @@ Knows the types of values, not what any key means.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -77,9 +77,9 @@ class Metadata:
         value = self._values.get(self._full(key), [])
         if isinstance(value, np.ndarray) and value.size == 0:
             return []
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not set(map(type, value)) <= {str}:
             raise self._wrong(key, "an array of strings")
-        return [str(item) for item in value]
+        return cast(list[str], value.copy())
 
     def flags(self, key: str) -> list[bool]:
         """An array of booleans, or a single one; empty when the key is missing."""
