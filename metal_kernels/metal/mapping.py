@@ -6,6 +6,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+ALIGNMENT = 16
+"""Of what kernels load at a time. GGUF files align tensors to 32 bytes, or to what they say."""
+
 Bytes = np.ndarray[Any, Any]
 
 
@@ -18,6 +21,8 @@ def bind(blocks: Bytes) -> mx.array:
     if whole is None or not blocks.flags.c_contiguous:
         return mx.array(blocks)
     start = blocks.ctypes.data - whole.ctypes.data
+    if start % ALIGNMENT:
+        return mx.array(blocks)
     first, last = page_range(start, blocks.nbytes, whole.nbytes)
     try:
         pages = mx.asarray(whole[first:last], copy=False)

@@ -83,11 +83,13 @@ def test_what_metal_binds_are_whole_pages_of_the_file(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(mapping.mx, "asarray", asarray)
     mapped = np.memmap(path, np.uint8, "r")
-    for first, rows in ((0, 8), (4096 + 32, 100), (8192, 64), (299_000 - 31_968, 999)):
+    for first, rows in ((0, 8), (4096 + 32, 100), (8192, 64), (299_008 - 31_968, 999)):
         part = mapped[first : first + rows * 32].reshape(rows, 32)
         assert np.array_equal(np.array(mapping.bind(part)), part)
     assert len(bound) == 4
     assert all(pages.nbytes % mmap.PAGESIZE == 0 for pages in bound[:-1])
     turned = mapped[: 64 * 32].reshape(64, 32)[np.arange(64)[::-1]]
     assert np.array_equal(np.array(mapping.bind(turned)), turned)
-    assert len(bound) == 4, "rows in another order than the file's are copied"
+    odd = mapped[8 : 8 + 64 * 32].reshape(64, 32)
+    assert np.array_equal(np.array(mapping.bind(odd)), odd)
+    assert len(bound) == 4, "rows in another order than the file's are copied, and unaligned ones"
