@@ -7,15 +7,8 @@ from typing import Any
 
 from engine.text.chat_template import ChatTemplate, Message
 from engine.text.go_template import Struct, run_go_template
-from models.go_template import (
-    Action,
-    Branch,
-    Field,
-    Node,
-    Pipeline,
-    identifiers,
-    parse_go_template,
-)
+from models.go_template import parse_go_template
+from models.go_template_nodes import Action, Branch, Field, Node, Pipeline, identifiers
 
 _RESPONSE = Action(Pipeline(Field(("Response",))))
 _PARAMETERS = {"type": "Type", "$defs": "Defs", "items": "Items", "required": "Required"}

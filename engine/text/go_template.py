@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from models.errors import InvalidInput
-from models.go_template import (
+from models.go_template_nodes import (
     Action,
     Branch,
     Call,
