@@ -54,8 +54,15 @@ _LATIN_GREEK_CYRILLIC = (
     r"\x{1E900}-\x{1E943}]+"
 )
 _NOT_SENTENCE_MARK = r" ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+"
-_CJK_KANA_HANGUL = r"[\x{800}-\x{9FA5}\x{AC00}-\x{D7FF}]+"
-_DIGITS_FROM_THE_RIGHT = r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"
+_ASIAN = (
+    r"[\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{8C48}-\x{FAFF}\x{3040}-\x{30FF}\x{FF65}-\x{FF9F}"
+    r"\x{2F00}-\x{2FDF}\x{E40}-\x{EFF}\x{1780}-\x{17FF}\x{1000}-\x{109F}\x{AA60}-\x{AA7F}"
+    r"\x{A9E0}-\x{A9FF}\x{AC00}-\x{D7AF}\x{1100}-\x{11FF}]+"
+)
+_CJK_KANA_HANGUL = r"[\x{800}-\x{9FA5}\x{AC00}-\x{D7FF}&&[^\s]]+"
+_DIGITS_FROM_THE_RIGHT = r"\P{N}*\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"
+"""By threes; what stands before a number stays with its first group, as llama.cpp leaves it."""
+
 _HAN = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2EBEF}"
     r"\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
@@ -72,7 +79,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "deepseek-llm": (
         r"[\r\n]",
         rf"\s?{_LATIN_GREEK_CYRILLIC}",
-        r"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3000}-\x{3002}]+",
+        r"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3001}\x{3002}]+",
         r"\s+$",
         _CJK_KANA_HANGUL,
         r"\p{N}+",
@@ -122,13 +129,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         rf"[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+{_CONTRACTION}?|\p{{N}}{{1,3}}|{_O200K_TAIL}",
     ),
     "kimi-k2": (
-        f"[{_HAN}]+|"
-        + _cased_words(
-            rf"[\p{{Lu}}\p{{Lt}}\p{{Lm}}\p{{Lo}}\p{{M}}&&[^{_HAN}]]",
-            rf"[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}&&[^{_HAN}]]",
-            f"{_CONTRACTION}?",
-        )
-        + rf"|\p{{N}}{{1,3}}|{_PUNCTUATION}|{_SPACES}",
+        rf"[{_HAN}]+|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}&&[^{_HAN}]]+{_CONTRACTION}?"
+        rf"|\p{{N}}{{1,3}}|{_PUNCTUATION}|{_SPACES}",
     ),
     "superbpe": (r"\p{N}+", r"[0-9]{1,3}(?=(?:[0-9]{3})*(?![0-9]))"),
     "bailingmoe": (
@@ -140,11 +142,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         rf"| ?[^\s\p{{L}}\p{{N}}\r\n]+|{_SPACES}",
     ),
     "ufakzeka": (rf"[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{_PUNCTUATION}|{_SPACES}",),
-    "afmoe": (
-        _DIGITS_FROM_THE_RIGHT,
-        (r" ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+"),
-        _DEEPSEEK3_WORDS,
-    ),
+    "afmoe": (_DIGITS_FROM_THE_RIGHT, _ASIAN, _DEEPSEEK3_WORDS),
     "laguna": (r"[^\n]+|[\n]+", _QWEN2),
     "exaone-moe": (
         rf"{_CONTRACTION}|[^\r\n\p{{L}}\p{{N}}]?(?:\p{{L}}\p{{M}}*(?: \p{{L}}\p{{M}}*)*)+|\p{{N}}"
@@ -200,7 +198,12 @@ _WHOLE_WORDS_FIRST = _LLAMA3_NAMES | {
     "minicpm5",
     "granite-embed-multi-97m",
 }
-_BOS_BY_DEFAULT = _LLAMA3_NAMES | {"tekken", "chameleon", "gemma4"}
+_BOS_BY_DEFAULT = _LLAMA3_NAMES | {
+    "tekken",
+    "chameleon",
+    "gemma4",
+    "granite-embed-multi-311m",
+}
 _NO_BOS = frozenset({"chatglm-bpe", "glm4", "glm5"})
 _RAW_UTF8 = frozenset({"gemma4", "sarvam-moe", "granite-embed-multi-311m"})
 
@@ -225,7 +228,7 @@ def find_pretokenizer(name: str) -> PreTokenizer:
     key = name or "default"
     patterns = _PATTERNS.get(_SAME_PATTERN_AS.get(key, key))
     if patterns is None:
-        known = ", ".join(sorted(_PATTERNS.keys() | _SAME_PATTERN_AS.keys()))
+        known = ", ".join(known_pretokenizers())
         raise Unsupported(f"the pre-tokenizer {name!r} is not known; known are {known}")
     return PreTokenizer(
         patterns=patterns,
@@ -234,3 +237,8 @@ def find_pretokenizer(name: str) -> PreTokenizer:
         has_bos=key not in _NO_BOS,
         raw_utf8=key in _RAW_UTF8,
     )
+
+
+def known_pretokenizers() -> list[str]:
+    """Every name there is."""
+    return sorted(_PATTERNS.keys() | _SAME_PATTERN_AS.keys())

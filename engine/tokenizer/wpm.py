@@ -25,7 +25,7 @@ class WpmEncoder:
         self._max_chars = max(len(text) for text in vocabulary.texts)
         self._lowercase = lowercase
         self._strip_accents = strip_accents
-        self._dropped = {"Cc", "Cf"} | ({"Mn", "Mc", "Me"} if strip_accents else set())
+        self._dropped = {"Cc", "Cf", "Co"} | ({"Mn", "Mc", "Me"} if strip_accents else set())
 
     def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002
         """Token ids of `text`; words do not care what came before them."""
@@ -48,7 +48,7 @@ class WpmEncoder:
     def _words(self, text: str) -> list[str]:
         """Words between white space, each punctuation mark and Chinese character on its own."""
         if self._strip_accents:
-            text = unicodedata.normalize("NFD", text)
+            text = "".join(unicodedata.normalize("NFD", char)[0] for char in text)
         words = [""]
         for char in text:
             category = unicodedata.category(char)

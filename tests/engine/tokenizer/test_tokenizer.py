@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
 from engine.network.gguf_values import Metadata
@@ -317,3 +317,38 @@ def test_a_directory_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
 
 
 TOKENIZERS = [make_tokenizer(bpe_values(MERGES)), make_tokenizer(spm_values(PIECES))]
+
+
+@pytest.mark.parametrize(
+    ("pre", "text", "words"),
+    [
+        ("afmoe", "a  12345", ["a", " ", " ", "12", "345"]),
+        ("tiny_aya", "x  5", ["x", " ", " ", "5"]),
+        ("kimi-k2", "fooBar's 中文", ["fooBar's", " ", "中文"]),
+        ("deepseek-llm", "é\u00a0\u3000ก", ["é", "\u00a0\u3000", "ก"]),
+    ],
+)
+def test_words_are_cut_where_llama_cpp_cuts_them(pre: str, text: str, words: list[str]) -> None:
+    pieces = [text]
+    for pattern in find_pretokenizer(pre).patterns:
+        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+        pieces = [word for piece in pieces for word, _ in split.pre_tokenize_str(piece)]
+    assert pieces == words
+
+
+def test_word_pieces_know_a_syllable_by_its_first_sound_and_drop_private_characters() -> None:
+    texts_ = ["[UNK]", "[CLS]", "[SEP]", "▁\u1100", "▁e", "x"]
+    values = {
+        "model": "bert",
+        "tokens": texts_,
+        "token_type": np.array([CONTROL] * 3 + [NORMAL] * 3, np.int32),
+        "unknown_token_id": 0,
+        "cls_token_id": 1,
+        "seperator_token_id": 2,
+    }
+    tokenizer = make_tokenizer(values)
+    assert texts(tokenizer, tokenizer.encode("국 É\ue000x", add_special=False)) == [
+        " \u1100",
+        " e",
+        "x",
+    ]
