@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "grouped_rows.h"
+#include "joint_products.h"
 #include "kernels.h"
 #include "pack.h"
 #include "quantize.h"
@@ -118,6 +119,27 @@ void attend(const AttentionKernels& k, const void* pool, int size_k, int size_v,
   for (int i = 0; i < lanes; ++i) k.merge(shape, states[i], states[lanes + i]);
 }
 
+// Integer, split and plain inputs side by side, more matrices than threads.
+void run_joint(int inputs) {
+  constexpr int kColumns = 512;
+  std::vector<float> x(size_t(inputs) * kColumns);
+  fill(x.data(), x.size());
+  std::vector<std::unique_ptr<uint8_t[], Free>> weights;
+  std::vector<std::vector<float>> results;
+  std::vector<Product> products;
+  for (auto [name, rows] : {std::pair{"Q4_K", 37}, {"F16", 50}, {"Q8_0", 3}, {"F32", 17}}) {
+    Format f = parse_format(name);
+    int64_t row_bytes = gguf_row_bytes(name, kColumns);
+    std::vector<uint8_t> blocks(size_t(rows) * row_bytes);
+    for (auto& b : blocks) b = uint8_t(random_numbers() & 0x3b);
+    weights.push_back(make<uint8_t>(num_tiles(rows) * tile_bytes(f, kColumns)));
+    pack_gguf(name, blocks.data(), row_bytes, rows, kColumns, weights.back().get());
+    results.emplace_back(size_t(inputs) * rows);
+    products.push_back({f, weights.back().get(), rows, results.back().data()});
+  }
+  multiply(products, kColumns, x.data(), inputs);
+}
+
 void run_attention(int size_k, int size_v, int rows, int context) {
   std::vector<float> pool(size_t((context + kBlock - 1) / kBlock) * kBlock * (size_k + size_v));
   fill(pool.data(), pool.size());
@@ -185,6 +207,7 @@ int main() {
       run_groups("F16", 51, inputs);
       run_groups("F32", 51, inputs);
     }
+    for (int inputs : {1, 9, 40}) run_joint(inputs);
     run_attention(64, 64, 1, 70);
     run_attention(20, 36, 7, 600);
     run_int8_attention(64, 64, 1, 70);

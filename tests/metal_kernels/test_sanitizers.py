@@ -17,6 +17,7 @@ PLAIN = (
     "dispatch.cpp",
     "formats.cpp",
     "grouped_rows.cpp",
+    "joint_products.cpp",
     "pack.cpp",
     "quantize_blocks.cpp",
     "thread_pool.cpp",
