@@ -31,8 +31,9 @@ def create_command(name: str, modelfile: str) -> None:
     """Make a model from another, as a Modelfile says.
 
     FROM names a model of the library, a GGUF file or a directory; its files are shared and
-    not copied. PARAMETER, SYSTEM, TEMPLATE (Jinja), MESSAGE, LICENSE and ADAPTER are kept with
-    the name. Paths are relative to the Modelfile; ADAPTER may also name an adapter of the library.
+    not copied. PARAMETER, SYSTEM, TEMPLATE (Jinja or Ollama's), MESSAGE, LICENSE and ADAPTER are
+    kept with the name. Paths are relative to the Modelfile; ADAPTER may also name an adapter of
+    the library.
 
     \b
     Example of a Modelfile:
