@@ -1,7 +1,7 @@
 """Our Metal shaders on an NVIDIA GPU: are they right, and how much of its bandwidth do they use.
 
 Needs CuPy and NVRTC; without a GPU it says so and ends well. With --compile-only it needs NVRTC
-alone and tells registers.
+alone and tells registers, and where nvdisasm is at hand, the instructions of loops.
 """
 
 import argparse

@@ -14,6 +14,7 @@ import numpy as np
 
 from metal_kernels.metal import kernel
 from scripts.shaders_cuda.compiler import compile_cubin, resources
+from scripts.shaders_cuda.disassembly import describe_loops
 from scripts.shaders_cuda.source import ENTRY, kernel_source
 from tests.metal_simulator.signature import Parameter, TemplateValue
 from tests.metal_simulator.simulator import memory
@@ -93,8 +94,12 @@ class CudaKernel:
         )
         code, log = compile_cubin(source, self.gpu.architecture)
         block = (width, height, depth)
-        repeat = self._launch(code, arrays, outputs, grid, block) if self.gpu.cupy else _nothing
-        launch = Launch(self.kernel.name, dict(template), resources(log), repeat)
+        used, repeat = resources(log), _nothing
+        if self.gpu.cupy:
+            repeat = self._launch(code, arrays, outputs, grid, block)
+        else:
+            used += describe_loops(code)
+        launch = Launch(self.kernel.name, dict(template), used, repeat)
         self.gpu.launches.append(launch)
         return outputs
 

@@ -11,6 +11,7 @@ import pytest
 
 from metal_kernels.metal import fence
 from scripts.shaders_cuda import gpu as cuda_gpu
+from scripts.shaders_cuda.disassembly import find_loops
 from scripts.shaders_cuda.gpu import Gpu
 from tests.metal_shaders.variants import operations
 
@@ -50,6 +51,23 @@ def compile_text(text: str, folder: Path) -> str:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return run.stderr
+
+
+LISTING = """
+        /*0000*/                   S2R R0, SR_TID.X ;
+.L_x_0:
+        /*0010*/                   LDG.E.128 R4, desc[UR4][R2.64] ;
+        /*0020*/              @!P0 BRA `(.L_x_1) ;
+        /*0030*/                   FFMA R8, R4, R5, R8 ;
+.L_x_1:
+        /*0040*/               @P1 BRA `(.L_x_0) ;
+        /*0050*/                   EXIT ;
+"""
+
+
+def test_a_loop_is_what_lies_between_a_label_and_the_branch_back():
+    (loop,) = find_loops(LISTING)
+    assert loop.kinds == {"LDG": 1, "BRA": 2, "FFMA": 1}
 
 
 @pytest.mark.skipif(CLANG is None, reason="no clang-18 or later to read CUDA with")
