@@ -32,9 +32,9 @@ from models.resolve import resolve_path  # noqa: E402
 from scripts.family_models import make_config  # noqa: E402
 
 NUM_DRAWS = 3
-NOISE, NUM_NOISES = 2e-4, 8
+NOISE, NUM_NOISES = 1e-4, 8
 """How far numbers are moved, relative to each, and how often, to see whether a network is decided:
-some seven times what our sums of products round off."""
+three times what our sums of products round off."""
 
 PROMPT = tuple(range(3, 43))
 OTHERS = ((7, 9, 11), tuple(range(40, 10, -1)), PROMPT)
