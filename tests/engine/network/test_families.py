@@ -15,7 +15,7 @@ from engine.network.zoo import build_network, known_families
 from engine.request import Request, SamplingParams
 from models.errors import InvalidModelFile, Unsupported
 from models.resolve import resolve_path
-from scripts.check_families import PROMPT, check, generate, write_family
+from scripts.check_families import PROMPT, check, generate, is_decided, write_family
 from scripts.family_models import make_config
 
 METAL_ONLY = {"bitnet", "muse_spark"}
@@ -23,7 +23,18 @@ NOT_MADE = {"prism_hadamard_qwen35"}
 """Its files list their own packed modules."""
 
 UNQUANTIZED = {"afm7"}
-KINDS = ["afm7", "baichuan_m1", "gpt2", "lfm2", "mamba2", "mistral4", "plamo3", "qwen3_5", "qwen3"]
+KINDS = [
+    "afm7",
+    "baichuan_m1",
+    "gpt2",
+    "jamba",
+    "lfm2",
+    "mamba2",
+    "mistral4",
+    "plamo3",
+    "qwen3_5",
+    "qwen3",
+]
 
 
 @pytest.mark.parametrize("family", KINDS)
@@ -98,7 +109,7 @@ def test_what_transformers_5_writes_reaches_mlx_lm() -> None:
     plain = {"rope_type": "default", "rope_theta": 300.0, "partial_rotary_factor": 0.5}
     config = with_old_names({"text_config": {"rope_parameters": plain}})["text_config"]
     assert (config["rope_theta"], config["partial_rotary_factor"]) == (300.0, 0.5)
-    assert "rope_scaling" not in config
+    assert config["rope_scaling"] is None
     by_kind = {"full_attention": {"rope_theta": 1e6}, "sliding_attention": {"rope_theta": 1e4}}
     config = with_old_names({"rope_parameters": by_kind})
     assert (config["rope_theta"], config["rope_local_base_freq"]) == (1e6, 1e4)
@@ -124,3 +135,12 @@ def test_weights_packed_by_others_are_refused_by_name(tmp_path: Path) -> None:
     path.write_text(json.dumps(config))
     with pytest.raises(Unsupported, match="gptq"):
         load_model(resolve_path(tmp_path), EngineOptions())
+
+
+def test_a_tie_between_experts_leaves_the_answer_to_rounding(tmp_path: Path) -> None:
+    network = write_family(tmp_path, "mixtral", None, seed=1)
+    assert is_decided(network, PROMPT)
+    for layer in network.layers:
+        gate = layer.block_sparse_moe.gate
+        gate.weight = mx.broadcast_to(gate.weight[:1], gate.weight.shape) * 1.0
+    assert not is_decided(network, PROMPT)
