@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <vector>
 
 #include <nanobind/nanobind.h>
@@ -20,6 +21,7 @@
 #include "mlx/mlx.h"
 #include "pack.h"
 #include "pointwise_ops.h"
+#include "prefetch.h"
 #include "quantize.h"
 #include "thread_pool.h"
 
@@ -30,18 +32,27 @@ using namespace localllm;
 
 namespace {
 
-// Bytes per second at which the pool's threads read memory: the roof of a decode step.
+// Bytes per second at which the pool's threads read memory, as the kernels read weights: the roof of
+// a decode step.
 double read_bandwidth(int64_t num_bytes) {
-  std::vector<int64_t> memory(num_bytes / 8, 1);
-  constexpr int64_t kChunk = 1 << 18;
+  mx::array memory = make_tile_memory(num_bytes);
+  auto* bytes = memory.data<uint8_t>();
+  constexpr int64_t kChunk = 1 << 21, kPart = 256;
+  parallel_ranges(num_bytes, kChunk, [&](int64_t begin, int64_t end) {
+    std::memset(bytes + begin, 1, end - begin);
+  });
   std::atomic<int64_t> sum{0};
   double best = 0;
   for (int repeat = 0; repeat < 5; ++repeat) {
     auto start = std::chrono::steady_clock::now();
-    parallel_ranges(int64_t(memory.size()), kChunk, [&](int64_t begin, int64_t end) {
-      int64_t part = 0;
-      for (int64_t i = begin; i < end; ++i) part += memory[i];
-      sum += part;
+    parallel_ranges(num_bytes / kPart, kChunk / kPart, [&](int64_t begin, int64_t end) {
+      int64_t total = 0;
+      for (int64_t i = begin; i < end; ++i) {
+        prefetch_ahead(bytes, kPart, i);
+        const auto* words = reinterpret_cast<const int64_t*>(bytes + i * kPart);
+        for (int64_t k = 0; k < kPart / 8; ++k) total += words[k];
+      }
+      sum += total;
     });
     std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     best = std::max(best, double(num_bytes) / took.count());

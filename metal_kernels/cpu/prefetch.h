@@ -11,7 +11,7 @@ constexpr int kSoonBytes = 2048, kLaterBytes = 6144;
 // Asks for what lies ahead of part `index` of a superblock, in parts of `part_bytes`; may run past
 // the end of the weights. Assembler, because GCC drops calls of functions that only prefetch.
 [[gnu::always_inline]] static inline void prefetch_ahead(const uint8_t* super, int part_bytes,
-                                                         int index) {
+                                                         int64_t index) {
   const uint8_t* p = super + index * part_bytes;
   for (int i = 0; i < part_bytes; i += 64) {
     asm volatile("prefetcht0 (%0)" : : "r"(p + kSoonBytes + i));
