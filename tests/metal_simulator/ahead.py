@@ -2,6 +2,7 @@
 same tests from the last to the first. The two meet, and each kernel is compiled once.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.metal_simulator import build
 
 ROOT = Path(__file__).parents[2]
 SUITE = ("tests/metal_shaders", "tests/metal_simulator")
+_PARENT = os.getppid()
 LEAST_TESTS = 400
 """Fewer are soon done alone."""
 
@@ -50,6 +52,12 @@ class Ahead:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """From the last to the first; in the process beside, which loads this file as a plugin."""
     items.reverse()
+
+
+def pytest_runtest_setup() -> None:
+    """There, nothing goes on once the other process has been killed."""
+    if os.getppid() != _PARENT:
+        pytest.exit("alone")
 
 
 def is_beside(config: pytest.Config) -> bool:

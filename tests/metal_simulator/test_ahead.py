@@ -63,6 +63,13 @@ def test_a_run_that_failed_leaves_the_cache_incomplete(started):
     assert len([command for command in started if isinstance(command, list)]) == 2
 
 
+def test_it_ends_with_the_other(monkeypatch):
+    ahead.pytest_runtest_setup()
+    monkeypatch.setattr(ahead.os, "getppid", lambda: 1)
+    with pytest.raises(pytest.exit.Exception):
+        ahead.pytest_runtest_setup()
+
+
 def test_it_goes_from_the_last_to_the_first():
     items = [1, 2, 3]
     ahead.pytest_collection_modifyitems(items)
