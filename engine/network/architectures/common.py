@@ -12,7 +12,7 @@ from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
 
-MAX_SIZE = 1 << 24
+MAX_SIZE = 1 << 20
 """Of anything that a network has so many of side by side: far above every model there is."""
 
 

@@ -14,7 +14,7 @@ from engine.network.architectures.architecture import Architecture, Config, expe
 from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.architectures.recurrent import state_head_dim
 from engine.network.gguf_values import Metadata
-from models.errors import Unsupported
+from models.errors import InvalidModelFile, Unsupported
 from models.gguf import GGUFFile
 
 
@@ -26,6 +26,7 @@ def _gated_delta(file: GGUFFile, metadata: Metadata) -> Config:
         is_recurrent = f"blk.{layer}.ssm_out.weight" in file.tensors
         if is_recurrent != ((layer + 1) % interval != 0):
             raise Unsupported(f"layer {layer} is not of the kind that every {interval}th has")
+    _check_rows(file, metadata)
     heads = metadata.size(".ssm.time_step_rank")
     turned = metadata.integer(".rope.dimension_count", config["head_dim"])
     rope = {"type": "default"} | (config["rope_scaling"] or {})
@@ -46,6 +47,15 @@ def _gated_delta(file: GGUFFile, metadata: Metadata) -> Config:
             "rope_parameters": rope,
         }
     )
+
+
+def _check_rows(file: GGUFFile, metadata: Metadata) -> None:
+    """Sizes from which orders of rows are made must be those of the file."""
+    keys = metadata.size(".ssm.group_count") * metadata.size(".ssm.state_size")
+    expected = 2 * keys + metadata.size(".ssm.inner_size")
+    found = file.tensors.get("blk.0.attn_qkv.weight")
+    if found is None or found.shape[0] != expected:
+        raise InvalidModelFile(f"'blk.0.attn_qkv.weight' does not have {expected} rows")
 
 
 def _experts(metadata: Metadata) -> Config:

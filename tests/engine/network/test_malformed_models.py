@@ -124,6 +124,11 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {"full_attention_interval": 2},
         "layer 1 is not of the kind",
     ),
+    "more heads of state than rows": (
+        "qwen35",
+        {"ssm__group_count": 2**20},
+        "does not have 33554464 rows",
+    ),
     "interval of nothing": ("qwen35", {"full_attention_interval": 0}, "full_attention_interval"),
     "pattern of the wrong length": (
         "olmo3",
