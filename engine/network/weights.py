@@ -69,7 +69,7 @@ def load_gguf_weights(
             if isinstance(layer, nn.Conv1d) and place.path.endswith(".weight"):
                 array = array[..., None]  # of one channel, which files leave out
             if place.has_loose_shape:
-                array = array.reshape(layer[place.path.rpartition(".")[2]].shape)
+                array = _in_shape_of(layer.get(place.path.rpartition(".")[2]), array)
             small[place.path] = array.astype(small_dtype(place.path))
         placed.update(paths)
     place_arrays(network, small)
@@ -114,6 +114,13 @@ def _small_array(gguf: GGUFFile, name: str, place: Place, targets: Mapping[str, 
     flat = quantized.load_blocks(tensor.quantization, blocks, num_columns)
     array = quantized.dequantize(flat).reshape(tensor.shape) + place.offset
     return place.value(array) if place.value else array
+
+
+def _in_shape_of(parameter: mx.array | None, array: mx.array) -> mx.array:
+    """Left alone where it cannot be: `place_arrays` will refuse it by name."""
+    if parameter is None or parameter.size != array.size:
+        return array
+    return array.reshape(parameter.shape)
 
 
 def _stored_blocks(

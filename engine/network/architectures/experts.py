@@ -139,6 +139,8 @@ def _llama4(file: GGUFFile, metadata: Metadata) -> Config:
     """Sizes that files have no keys for are those that llama.cpp takes."""
     if metadata.value(".attention.sliding_window") == 0:
         raise Unsupported("llama4 without chunks (MobileLLM) is not known here")
+    if num_used_experts(metadata) != 1:
+        raise Unsupported("llama4 with more than one expert for each token is not known here")
     config = common_config(file, metadata, "llama4")
     text = config | {
         "attention_bias": False,

@@ -129,6 +129,13 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {"ssm__group_count": 2**20},
         "does not have 33554464 rows",
     ),
+    "experts from a later layer on": (
+        "lfm2moe",
+        {"leading_dense_block_count": 3},
+        "feed_forward",
+    ),
+    "two experts where one is known": ("llama4", {"expert_used_count": 2}, "more than one expert"),
+    "inner size of another layer": ("jamba", {"ssm__inner_size": 64 * 512}, "mamba"),
     "interval of nothing": ("qwen35", {"full_attention_interval": 0}, "full_attention_interval"),
     "pattern of the wrong length": (
         "olmo3",
