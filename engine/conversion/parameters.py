@@ -71,6 +71,8 @@ def gguf_parameters(source: WeightSource, places: Mapping[str, Place]) -> list[P
     found = []
     for name, place in places.items():
         tensor = source.tensors[name]
+        if not place.is_plain:
+            raise Unsupported(f"{name}: this architecture cannot be made into a directory yet")
         if not reference.can_dequantize(tensor.quantization):
             raise Unsupported(f"{name} is stored as {tensor.quantization}: nothing here reads that")
         read = partial(_read_tensor, source, name, place)
