@@ -5,13 +5,12 @@
 
 mlx-lm trains on the model converted to its own form, once with dense weights and once with 4 bits,
 on MLX's own CPU back end; the ratio is to the faster of the two. Programs take turns, medians. Both
-adapt all linear layers of the last 16 blocks, rank 8, batches of 4, examples of one length.
+adapt all linear layers, rank 8, batches of 4, examples of one length.
 """
 
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -77,7 +76,8 @@ def _ours(model: Path, folder: Path, num_steps: int) -> float:
     """By the times at which the steps' lines come; the first step warms up."""
     command = [*LOCALLLM, "finetune", str(model), "--data", str(folder / "train.jsonl"),
                "--output", str(folder / "ours"), "--steps", str(num_steps), "--json",
-               "--validation", "0", "--save-every", str(num_steps + 1)]  # fmt: skip
+               "--layers", "-1", "--validation", "0",
+               "--save-every", str(num_steps + 1)]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
         assert training.stdout is not None
         times = [time.perf_counter() for _ in training.stdout]
@@ -87,12 +87,12 @@ def _ours(model: Path, folder: Path, num_steps: int) -> float:
 
 
 def _theirs(model: Path, folder: Path, num_steps: int) -> float:
-    command = [sys.executable, "-m", "mlx_lm", "lora", "--train", "--model", str(model),
-               "--data", str(folder), "--adapter-path", str(folder / "theirs"),
-               "--iters", str(num_steps), "--steps-per-report", "1", "--batch-size", "4",
-               "--val-batches", "1", "--steps-per-eval", "1000000"]  # fmt: skip
-    rates = re.findall(r"It/sec ([0-9.]+)", _run(command))
-    return median(float(rate) for rate in rates[-max(1, num_steps - 1) :])
+    """By mlx-lm's own report; the first of several steps warms up."""
+    peer = ROOT / "scripts" / "peers" / "mlx_lm_finetune.py"
+    printed = _run([sys.executable, str(peer), str(model), str(folder), str(folder / "theirs"),
+                    "--steps", str(num_steps)])  # fmt: skip
+    rates: list[float] = json.loads(printed.splitlines()[-1])
+    return median(rates[1:] or rates)
 
 
 def _run(command: list[str]) -> str:
