@@ -22,7 +22,7 @@ from engine.request import Request
 from engine.sequence import Sequence
 from models.errors import InvalidInput, Unsupported, UserError
 from models.files import ModelFiles
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 
 Pooling = Literal["mean", "cls", "last"]
 Vector = NDArray[np.float32]

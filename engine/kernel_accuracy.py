@@ -7,9 +7,9 @@ import numpy as np
 
 from metal_kernels import quantized, reference
 from metal_kernels.converted_blocks import convert_blocks
-from models.conversions import loaded_formats
 from models.fit import total_memory_bytes
-from models.gguf import GGUFFile
+from models.formats.conversions import loaded_formats
+from models.formats.gguf import GGUFFile
 
 NUM_INPUTS, MAX_ROWS = 3, 64
 MAX_ERROR = {"Q8_0": 1e-2}

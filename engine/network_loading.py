@@ -19,7 +19,7 @@ from engine.text.chat_template import ChatTemplate
 from engine.text.template_loading import load_directory_template, load_gguf_template
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer, load_tokenizer_directory
 from models.files import ModelFiles
-from models.gguf import GGUFFile, read_gguf
+from models.formats.gguf import GGUFFile, read_gguf
 
 
 @dataclass(frozen=True)

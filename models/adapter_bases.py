@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from models.catalogue import ENTRIES
-from models.manifest import Manifest
+from models.hub.catalogue import ENTRIES
 from models.name import ModelName
+from models.store.manifest import Manifest
 
 _CONVERTED = re.compile(
     r"(?:[-_.](?:gguf|mlx|\d+[-_]?bits?|bnb|unsloth|bf16|fp?16|fp?32|fp8|q\d\w*|awq|gptq|hf|it-qat|"

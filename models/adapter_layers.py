@@ -16,9 +16,9 @@ from typing import Any
 from models.adapters import AdapterFiles
 from models.directory_texts import read_json_object
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import read_gguf
-from models.manifest import Details
-from models.safetensors import open_safetensors
+from models.formats.gguf import read_gguf
+from models.formats.safetensors import open_safetensors
+from models.store.manifest import Details
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.disk import write_whole
 from models.errors import InvalidModelFile
-from models.manifest import Layer, Manifest, format_manifest, parse_manifest
 from models.name import ModelName
+from models.store.disk import write_whole
+from models.store.manifest import Layer, Manifest, format_manifest, parse_manifest
 
 BUNDLED_NAME = ModelName.parse("pocket")
 BUNDLED_PARAMETERS = {"temperature": 0.0}
@@ -49,9 +49,9 @@ def _read_cache(cache: Path, stamp: str) -> Manifest | None:
 
 
 def _describe(path: Path, size_bytes: int, modified_s: float) -> Manifest:
-    from models.blobs import hash_file
     from models.details import summarize
     from models.files import ModelFiles
+    from models.store.blobs import hash_file
 
     layer = Layer("model", hash_file(path), size_bytes, path.name)
     manifest = Manifest(

@@ -12,17 +12,17 @@ from typing import Any
 
 from models.adapter_layers import read_adapter
 from models.adapters import check_adapter_names, find_adapter
-from models.blobs import parse_digest
-from models.choose import find_role
 from models.errors import InvalidInput, NotFound
 from models.go_template import parse_go_template
+from models.hub.choose import find_role
 from models.importing import take_file
 from models.local_model import LocalFile, model_at
-from models.manifest import Format, Layer, Manifest, Role
 from models.name import ModelName
 from models.parameters import FORMER, TYPES
 from models.resolve import files_of, resolve
-from models.store import Library
+from models.store.blobs import parse_digest
+from models.store.library import Library
+from models.store.manifest import Format, Layer, Manifest, Role
 from models.stored_details import details_of
 from models.template import is_go_template
 

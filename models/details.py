@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from models.conversions import describe_conversions
 from models.directory_texts import read_chat_template, read_json_object, read_license
 from models.errors import InvalidInput, InvalidModelFile
 from models.files import ModelFiles
 from models.fit import total_memory_bytes
-from models.ggml_types import FILE_TYPES
-from models.gguf import GGUFFile, read_gguf
-from models.manifest import Details
-from models.mlx_metadata import mlx_metadata
-from models.safetensors import SafetensorsFiles, open_safetensors
+from models.formats.conversions import describe_conversions
+from models.formats.ggml_types import FILE_TYPES
+from models.formats.gguf import GGUFFile, read_gguf
+from models.formats.mlx_metadata import mlx_metadata
+from models.formats.safetensors import SafetensorsFiles, open_safetensors
+from models.store.manifest import Details
 from models.template import effective_template
 
 _MAX_INLINE_ITEMS = 5

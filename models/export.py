@@ -5,13 +5,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from models.clone import clone_file
-from models.disk import check_space, disk_errors, random_name
 from models.errors import InvalidInput
-from models.manifest import Layer, Manifest, Role
 from models.modelfile import Modelfile, format_modelfile
 from models.resolve import files_of
-from models.store import Library
+from models.store.clone import clone_file
+from models.store.disk import check_space, disk_errors, random_name
+from models.store.library import Library
+from models.store.manifest import Layer, Manifest, Role
 
 _NO_SPACE = "Free some space, or use --link on the library's own disk."
 _SETTINGS: tuple[Role, ...] = ("template", "system", "params", "messages")

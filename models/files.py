@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.manifest import Format
+from models.store.manifest import Format
 
 
 @dataclass(frozen=True)

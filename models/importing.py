@@ -12,15 +12,15 @@ from typing import Literal
 
 from models.adapter_layers import read_adapter, summarize_adapter
 from models.adapters import find_adapter
-from models.blobs import hash_file, read_pieces
 from models.details import summarize
-from models.disk import NO_HARD_LINK, Fingerprint, disk_errors
 from models.errors import InvalidInput, NotFound, StorageError
 from models.files import ModelFiles
 from models.local_model import LocalFile, LocalModel
-from models.manifest import Details, Layer, Manifest
 from models.name import ModelName
-from models.store import Library
+from models.store.blobs import hash_file, read_pieces
+from models.store.disk import NO_HARD_LINK, Fingerprint, disk_errors
+from models.store.library import Library
+from models.store.manifest import Details, Layer, Manifest
 from models.stored_details import details_of
 
 Way = Literal["reference", "link", "copy", "move"]

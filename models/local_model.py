@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from models.adapters import AdapterFiles, adapter_kind, find_adapter, is_adapter_file
-from models.choose import NOT_A_MODEL, find_label, find_role
 from models.errors import InvalidModelFile, NotFound, UserError
-from models.manifest import Kind, Role, Source
+from models.formats.shards import find_shards
+from models.hub.choose import NOT_A_MODEL, find_label, find_role
 from models.name import DEFAULT_TAG, ModelName
 from models.resolve import resolve_path
-from models.shards import find_shards
+from models.store.manifest import Kind, Role, Source
 
 Place = Literal["path", "huggingface", "ollama", "lmstudio"]
 

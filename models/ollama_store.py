@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models.disk import as_storage_error
 from models.errors import InvalidInput, InvalidModelFile, Unsupported, UserError
 from models.local_model import LocalFile, LocalModel
-from models.manifest import Role, is_digest
 from models.name import ModelName
+from models.store.disk import as_storage_error
+from models.store.manifest import Role, is_digest
 from models.template import is_go_template, why_unusable
 
 _PREFIX = "application/vnd.ollama.image."

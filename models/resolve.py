@@ -11,10 +11,10 @@ from models.adapters import find_adapter
 from models.bundled import BUNDLED_NAME, BUNDLED_PARAMETERS
 from models.errors import InvalidInput, InvalidModelFile, NotFound
 from models.files import ModelFiles
-from models.manifest import Layer, Manifest, Role
+from models.formats.shards import find_shards
 from models.name import ModelName
-from models.shards import find_shards
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Layer, Manifest, Role
 
 __all__ = ["ModelFiles", "adapter_of", "files_of", "resolve", "resolve_adapter", "resolve_path"]
 

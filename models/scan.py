@@ -6,10 +6,10 @@ from pathlib import Path
 
 from models.errors import InvalidInput
 from models.local_model import LocalModel, Place, models_in
-from models.manifest import Source
 from models.name import HUB_HOST, ModelName
 from models.ollama_store import find_ollama_models
 from models.places import Places
+from models.store.manifest import Source
 
 
 @dataclass(frozen=True)

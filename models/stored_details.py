@@ -3,9 +3,9 @@
 from models.adapter_layers import read_adapter, summarize_adapter
 from models.adapters import find_adapter
 from models.details import summarize
-from models.manifest import Details, Manifest
 from models.resolve import adapter_of, files_of
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Details, Manifest
 
 
 def details_of(manifest: Manifest, library: Library) -> Details:

@@ -55,7 +55,7 @@ def serve_bare(model_name: str, num_tokens: int) -> None:
     from engine.loading import EngineOptions, load_model
     from engine.request import Request, SamplingParams
     from models.resolve import resolve
-    from models.store import Library
+    from models.store.library import Library
 
     with tempfile.TemporaryDirectory() as root:
         files = resolve(model_name, Library(Path(root)))

@@ -19,9 +19,9 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from models.manifest import Details, Layer, Manifest  # noqa: E402
 from models.name import ModelName  # noqa: E402
-from models.store import Library  # noqa: E402
+from models.store.library import Library  # noqa: E402
+from models.store.manifest import Details, Layer, Manifest  # noqa: E402
 
 GOAL_S = 0.2
 

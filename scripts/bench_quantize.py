@@ -111,8 +111,8 @@ def _quantize_ours(asked: argparse.Namespace) -> None:
     from engine.conversion.convert import quantize
     from engine.conversion.types import parse_type
     from metal_kernels import backend
-    from models.new_files import write_files
     from models.resolve import resolve_path
+    from models.store.new_files import write_files
 
     backend.set_num_threads(asked.threads)
     start_s, start_processor_s = time.perf_counter(), time.process_time()

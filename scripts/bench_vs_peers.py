@@ -103,7 +103,7 @@ def _read_bandwidth(num_threads: int) -> float:
 
 def _step_bytes(model: Path) -> int:
     """What one token reads: all tensors but a table of embeddings that is not the output too."""
-    from models.gguf import read_gguf
+    from models.formats.gguf import read_gguf
 
     tensors = read_gguf(model).tensors
     unread = "token_embd.weight" if "output.weight" in tensors else ""

@@ -68,8 +68,8 @@ def _to_gguf(folder: Path) -> list[str]:
     from engine.conversion.convert import convert
     from engine.conversion.to_directory import ARCHITECTURES as IN_HUGGING_FACE
     from models.errors import UserError
-    from models.new_files import write_files
     from models.resolve import resolve_path
+    from models.store.new_files import write_files
 
     model_type = json.loads((folder / "hf" / "config.json").read_text())["model_type"]
     _write_vocabulary(folder / "hf")
@@ -93,7 +93,7 @@ def _child(asked: argparse.Namespace, task: str, names: list[str], folder: Path)
 
 def _different_tensors(ours: Path, theirs: Path) -> list[str]:
     """What is not the same; layers that predict further tokens are left out on either side."""
-    from models.gguf import read_gguf
+    from models.formats.gguf import read_gguf
 
     mine, other = read_gguf(ours), read_gguf(theirs)
     names = mine.tensors.keys() | other.tensors.keys()

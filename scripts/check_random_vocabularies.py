@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer  # noqa: E402
 from engine.tokenizer.pretokenizers import find_pretokenizer, known_pretokenizers  # noqa: E402
-from models.gguf import read_gguf  # noqa: E402
+from models.formats.gguf import read_gguf  # noqa: E402
 
 NUM_SHOWN = 3
 

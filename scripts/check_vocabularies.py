@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.tokenizer import load_gguf_tokenizer
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 
 _SEPARATOR = "\n__ggml_vocab_test__\n"
 

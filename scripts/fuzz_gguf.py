@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from models.errors import UserError  # noqa: E402
-from models.gguf import read_gguf  # noqa: E402
-from models.gguf_header import parse_header  # noqa: E402
-from models.gguf_reader import MAX_OVERHEAD_BYTES  # noqa: E402
+from models.formats.gguf import read_gguf  # noqa: E402
+from models.formats.gguf_header import parse_header  # noqa: E402
+from models.formats.gguf_reader import MAX_OVERHEAD_BYTES  # noqa: E402
 
 EXTREMES = (0, 1, 2, 3, 7, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 

@@ -46,7 +46,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["app.cli", "app.client", "app.settings", "models.store", "models.resolve"]
+    "module", ["app.cli", "app.client", "app.settings", "models.store.library", "models.resolve"]
 )
 def test_these_start_without_heavy_packages(module: str) -> None:
     assert not loaded_after(f"import {module}") & HEAVY

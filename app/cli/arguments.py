@@ -11,7 +11,7 @@ from app.settings import Settings
 from models.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from models.store import Library
+    from models.store.library import Library
 
 model_argument = click.argument("model")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -43,7 +43,7 @@ def number_option(
 
 def open_library(settings: Settings) -> "Library":
     """The library below the home directory."""
-    from models.store import Library
+    from models.store.library import Library
 
     return Library(library_dir(settings.home))
 

@@ -10,7 +10,7 @@ from app.cli.arguments import open_library
 from app.settings import read_settings
 from models.errors import InvalidInput, NotFound
 from models.name import ModelName
-from models.store import Library
+from models.store.library import Library
 
 if TYPE_CHECKING:
     from models.modelfile import Modelfile

@@ -14,7 +14,7 @@ from app.settings import read_settings
 from app.sizes import format_bytes
 from models.errors import InvalidInput, NotFound, UserError
 from models.name import ModelName
-from models.store import Library
+from models.store.library import Library
 
 if TYPE_CHECKING:
     from models.importing import Way

@@ -10,8 +10,8 @@ from app.cli.arguments import json_option, open_library
 from app.cli.output import format_age, print_json, print_table
 from app.settings import read_settings
 from app.sizes import format_bytes
-from models.manifest import Manifest
 from models.name import ModelName
+from models.store.manifest import Manifest
 
 NUM_ID_DIGITS = 12
 

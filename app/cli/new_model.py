@@ -18,8 +18,8 @@ from models.name import ModelName
 
 if TYPE_CHECKING:
     from models.files import ModelFiles
-    from models.new_files import NewFiles
-    from models.store import Library
+    from models.store.library import Library
+    from models.store.new_files import NewFiles
 
 _PATH_STARTS = ("/", "./", "../", "~")
 _PATH_ENDS = ("/", ".gguf")
@@ -57,7 +57,7 @@ def find_destination(
     Raises:
         InvalidInput: something is there, and `force` is not given; or no name.
     """
-    from models.new_files import check_target
+    from models.store.new_files import check_target
 
     if output is not None and (output.startswith(_PATH_STARTS) or output.endswith(_PATH_ENDS)):
         path = Path(output).expanduser()
@@ -92,8 +92,8 @@ def make_model(
     quiet: bool,
 ) -> None:
     """Write the new model to its place, with a bar on a terminal and lines in a pipe."""
-    from models.new_files import store_files, watch, write_files
-    from models.pull import PullProgress
+    from models.hub.pull import PullProgress
+    from models.store.new_files import store_files, watch, write_files
 
     with nullcontext(_say_nothing) if quiet else progress_display(as_json=False) as show:
 

@@ -14,10 +14,10 @@ from app.cli.output import print_json_line
 from app.settings import read_settings
 from app.sizes import format_bytes
 from models.name import ModelName
-from models.store import Library
+from models.store.library import Library
 
 if TYPE_CHECKING:
-    from models.pull import PullProgress
+    from models.hub.pull import PullProgress
 
 LINE_EVERY_S = 10.0
 """How often a file's progress is told where no bar can be drawn."""
@@ -41,7 +41,7 @@ def pull_command(model: str, as_json: bool) -> None:
       localllm pull hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M
       localllm pull mlx-community/Qwen3-0.6B-4bit
     """
-    from models.pull import pull
+    from models.hub.pull import pull
 
     name = ModelName.parse(model)
     library = open_library(read_settings())

@@ -100,7 +100,7 @@ def _importance(
         measure_importance,
         read_importance,
     )
-    from models.disk import disk_errors, write_pieces
+    from models.store.disk import disk_errors, write_pieces
 
     if given["importance"]:
         matrix = read_importance(given["importance"])

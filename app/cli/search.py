@@ -14,13 +14,13 @@ from app.cli.pull import progress_display
 from app.settings import read_settings
 from app.sizes import format_bytes
 from models.errors import UserError
-from models.manifest import Manifest
 from models.name import ModelName
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Manifest
 
 if TYPE_CHECKING:
-    from models.search import SearchResult
-    from models.update import Update
+    from models.hub.search import SearchResult
+    from models.hub.update import Update
 
 NUM_REQUESTS = 4
 _STATES = {
@@ -43,8 +43,8 @@ def search_command(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     Example:
       localllm search qwen3 4b
     """
-    from models.hub import Hub
-    from models.search import search_hub
+    from models.hub.search import search_hub
+    from models.hub.snapshot import Hub
 
     hub = Hub(on_wait=lambda text: click.echo(text, err=True))
     found = search_hub(hub, " ".join(words), max_models=limit)
@@ -101,8 +101,8 @@ def _pulled(library: Library) -> list[Manifest]:
 
 
 def _find_updates(manifests: Sequence[Manifest], library: Library) -> "list[Update]":
-    from models.hub import Hub
-    from models.update import find_update
+    from models.hub.snapshot import Hub
+    from models.hub.update import find_update
 
     if not manifests:
         return []
@@ -120,7 +120,7 @@ def _state(update: "Update") -> str:
 
 
 def _apply(update: "Update", library: Library) -> None:
-    from models.pull import pull_target
+    from models.hub.pull import pull_target
 
     if update.target is not None:
         events = pull_target(update.target, library)

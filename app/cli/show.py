@@ -11,14 +11,14 @@ from app.cli.output import print_json, print_labelled, print_table
 from app.settings import read_settings
 from app.sizes import describe_cache, format_bytes
 from models.errors import InvalidInput
-from models.manifest import Manifest
 from models.name import ModelName
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from models.details import ModelDetails, TensorSummary
     from models.files import ModelFiles
-    from models.receipts import Receipt
+    from models.store.receipts import Receipt
 
 
 @click.command("show")
@@ -32,8 +32,8 @@ def show_command(model: str, template: bool, license_: bool, tensors: bool, as_j
 
     Of a LoRA adapter: the model it is for, its rank and its layers."""
     from models.details import describe
-    from models.receipts import read_receipt
     from models.resolve import resolve
+    from models.store.receipts import read_receipt
 
     library = open_library(read_settings())
     adapter = _adapter_named(model, library)
@@ -83,7 +83,7 @@ def _entry(files: "ModelFiles", found: "ModelDetails", *, verbose: bool) -> dict
 
 
 def _print_facts(files: "ModelFiles", found: "ModelDetails", receipt: "Receipt | None") -> None:
-    from models.receipts import summarize_receipt
+    from models.store.receipts import summarize_receipt
 
     details = found.details
     facts = [

@@ -10,10 +10,10 @@ from app.sizes import format_bytes
 from models.adapter_layers import Adapter, read_adapter
 from models.adapters import find_adapter
 from models.resolve import adapter_of
-from models.store import Library
+from models.store.library import Library
 
 if TYPE_CHECKING:
-    from models.manifest import Manifest
+    from models.store.manifest import Manifest
 
 
 def show_adapter(manifest: "Manifest", library: Library, *, tensors: bool, as_json: bool) -> None:

@@ -13,9 +13,9 @@ from app.settings import read_settings
 from app.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from models.dedupe import Duplicate, Merge
     from models.places import Places
-    from models.usage import Usage
+    from models.store.dedupe import Duplicate, Merge
+    from models.store.usage import Usage
 
 
 @click.command("df")
@@ -28,7 +28,7 @@ def df_command(reclaim: bool, as_json: bool) -> None:
     other programs. Reclaimable are interrupted downloads that nobody is continuing and
     contents that no name uses; --reclaim removes them.
     """
-    from models.usage import measure
+    from models.store.usage import measure
 
     library = open_library(read_settings())
     if reclaim:
@@ -89,7 +89,7 @@ def dedupe_command(apply_it: bool, as_json: bool) -> None:
     program finds its files where they were. A file that changed meanwhile, belongs to
     another user or is on another disk is left alone.
     """
-    from models.dedupe import find_duplicates, merge
+    from models.store.dedupe import find_duplicates, merge
 
     library = open_library(read_settings())
     found = find_duplicates(library, _places(), say=lambda text: click.echo(text, err=True))

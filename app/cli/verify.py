@@ -28,8 +28,8 @@ def verify_command(model: str, reference: str | None, text: Path | None, as_json
     Hashes and shapes, then a product with every stored format against the file's own weights; with
     a reference also KL divergence and perplexity. The receipt stays in the library for `show`.
     """
-    from models.receipts import summarize_receipt, write_receipt
     from models.resolve import resolve
+    from models.store.receipts import summarize_receipt, write_receipt
 
     library = open_library(read_settings())
     files = resolve(model, library)
@@ -62,10 +62,10 @@ def make_receipt(
     from engine.kernel_accuracy import measure_kernels
     from engine.kernels import describe_kernels
     from engine.network_loading import load_network
-    from models.conversions import describe_conversions
-    from models.file_hashes import check_hashes
     from models.fit import total_memory_bytes
-    from models.gguf import read_gguf
+    from models.formats.conversions import describe_conversions
+    from models.formats.gguf import read_gguf
+    from models.store.file_hashes import check_hashes
 
     hashes = check_hashes(files)
     gguf = read_gguf(files.paths[0]) if files.format == "gguf" else None

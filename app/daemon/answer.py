@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from app.daemon.watchdog import MAX_STEP_TOKENS
+from app.daemon.workers.watchdog import MAX_STEP_TOKENS
 from app.protocol import (
     Delta,
     Detokenize,

@@ -10,9 +10,9 @@ from typing import Self
 from app.daemon.answer import Answers, Asked
 from app.daemon.event_queue import EventQueue, WorkerDied
 from app.daemon.measures import Measures
-from app.daemon.model_pool import ModelPool
-from app.daemon.model_worker import ModelSource, ModelWorker
-from app.daemon.worker_process import WorkerProcess
+from app.daemon.workers.model_pool import ModelPool
+from app.daemon.workers.model_worker import ModelSource, ModelWorker
+from app.daemon.workers.worker_process import WorkerProcess
 from app.protocol import Failed, RequestEvent, Started
 from models.errors import UserError
 

@@ -10,29 +10,26 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from app.daemon import (
-    anthropic_routes,
-    create_routes,
     embed_routes,
-    library_routes,
-    ollama_routes,
-    openai_routes,
     page_routes,
-    pull_routes,
-    refused_routes,
-    responses_routes,
     status_routes,
     token_routes,
     top_routes,
     why_routes,
 )
 from app.daemon.addresses import is_loopback
+from app.daemon.anthropic import routes as anthropic_routes
 from app.daemon.authority import Authority
 from app.daemon.errors import answer_defect, answer_http_error, answer_user_error
-from app.daemon.model_worker import ModelSource
+from app.daemon.ollama import create_routes, library_routes, pull_routes, refused_routes
+from app.daemon.ollama import routes as ollama_routes
+from app.daemon.openai import responses_routes
+from app.daemon.openai import routes as openai_routes
 from app.daemon.openapi import make_document
 from app.daemon.request_log import RequestLog
 from app.daemon.security import Gate
 from app.daemon.state import State
+from app.daemon.workers.model_worker import ModelSource
 from app.locations import keys_file
 from localllm import __version__
 from models.errors import UserError

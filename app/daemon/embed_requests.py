@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.daemon.fields import Fields, Json
-from app.daemon.ollama_fields import EMBED, OLDER_EMBED
-from app.daemon.ollama_requests import parse_keep_alive_field, parse_model_field
-from app.daemon.openai_fields import EMBEDDINGS, RERANK
+from app.daemon.ollama.fields import EMBED, OLDER_EMBED
+from app.daemon.ollama.requests import parse_keep_alive_field, parse_model_field
+from app.daemon.openai.fields import EMBEDDINGS, RERANK
 from app.protocol import Embed
 from models.errors import InvalidInput
 

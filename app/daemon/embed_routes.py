@@ -20,10 +20,10 @@ from app.daemon.embed_requests import (
     parse_rerank,
 )
 from app.daemon.encoder import Json, Times
-from app.daemon.model_worker import ModelSource
 from app.daemon.reply import ResultReply
 from app.daemon.state import read_body, state_of
 from app.daemon.watched_reply import JSONReply
+from app.daemon.workers.model_worker import ModelSource
 from app.protocol import Embed, Embedded
 from models.errors import NotFound, Unsupported
 

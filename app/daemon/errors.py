@@ -6,8 +6,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from app.daemon import anthropic_replies, ollama_replies, openai_replies
+from app.daemon.anthropic import replies as anthropic_replies
 from app.daemon.encoder import Json
+from app.daemon.ollama import replies as ollama_replies
+from app.daemon.openai import replies as openai_replies
 from app.daemon.watched_reply import JSONReply
 from models.errors import UserError
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from starlette.types import Scope, Send
 
 from app.daemon.encoder import Json, compact
-from app.daemon.ollama_replies import error_body
+from app.daemon.ollama.replies import error_body
 from app.daemon.watched_reply import JSONReply, WatchedReply
 from models.errors import UserError
 

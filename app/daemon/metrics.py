@@ -8,8 +8,8 @@ from typing import Literal
 
 from app.daemon.histogram import Histogram
 from app.daemon.measures import ModelMeasures
-from app.daemon.model_worker import ModelWorker
 from app.daemon.state import State
+from app.daemon.workers.model_worker import ModelWorker
 from localllm import __version__
 
 Labels = tuple[tuple[str, str], ...]

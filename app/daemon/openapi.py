@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.daemon import anthropic_fields, ollama_fields, openai_fields
+from app.daemon.anthropic import fields as anthropic_fields
 from app.daemon.caller import MAX_PRIORITY, PRIORITY_HEADER, TIMEOUT_HEADER
+from app.daemon.ollama import fields as ollama_fields
+from app.daemon.openai import fields as openai_fields
 from app.daemon.reply_schemas import SCHEMAS, ref
 from app.daemon.struct import Struct
 from localllm import __version__

@@ -21,10 +21,10 @@ from app.locations import keys_file, library_dir
 from app.logs import start_log
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, UserError
-from models.store import Library
+from models.store.library import Library
 
 if TYPE_CHECKING:
-    from app.daemon.model_worker import ModelSource
+    from app.daemon.workers.model_worker import ModelSource
 
 log = logging.getLogger("localllm.daemon")
 
@@ -120,9 +120,9 @@ def _name_holder(host: str, port: int) -> str:
 def _preload(
     text: str, settings: Settings, library: Library
 ) -> "tuple[ModelSource, subprocess.Popen[bytes]]":
-    from app.daemon.catalog import Catalog
-    from app.daemon.model_pool import make_load
-    from app.daemon.worker_process import spawn_worker
+    from app.daemon.ollama.catalog import Catalog
+    from app.daemon.workers.model_pool import make_load
+    from app.daemon.workers.worker_process import spawn_worker
 
     source = Catalog(library).find(text)
     return source, spawn_worker(make_load(source, settings, str(library.root)))
@@ -139,11 +139,11 @@ async def _run(
     import uvicorn
 
     from app.daemon.application import make_application
-    from app.daemon.catalog import Catalog
     from app.daemon.measures import Measures
-    from app.daemon.model_pool import ModelPool, make_limits
+    from app.daemon.ollama.catalog import Catalog
     from app.daemon.state import State
     from app.daemon.tracing import make_tracer
+    from app.daemon.workers.model_pool import ModelPool, make_limits
 
     host, port = listener.getsockname()[:2]
     pool = ModelPool(make_limits(settings), settings, str(library.root))

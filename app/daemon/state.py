@@ -12,12 +12,12 @@ from starlette.requests import Request
 from app.daemon.answer import Asked
 from app.daemon.answering import Answering
 from app.daemon.caller import Caller, caller_of
-from app.daemon.catalog import Catalog
 from app.daemon.fields import Json, parse_body
 from app.daemon.measures import Measures
-from app.daemon.model_pool import ModelPool
-from app.daemon.model_worker import ModelSource
-from app.daemon.response_store import ResponseStore
+from app.daemon.ollama.catalog import Catalog
+from app.daemon.openai.response_store import ResponseStore
+from app.daemon.workers.model_pool import ModelPool
+from app.daemon.workers.model_worker import ModelSource
 from app.protocol import Generate
 from app.settings import Settings
 from models.errors import Busy, InvalidInput, UserError

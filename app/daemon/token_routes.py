@@ -10,7 +10,7 @@ from app.daemon.answer import Asked
 from app.daemon.answering import Answering
 from app.daemon.encoder import Json
 from app.daemon.fields import Fields
-from app.daemon.openai_fields import DETOKENIZE, TOKENIZE
+from app.daemon.openai.fields import DETOKENIZE, TOKENIZE
 from app.daemon.reply import ResultReply
 from app.daemon.state import read_body, state_of
 from app.protocol import Detokenize, Detokenized, Tokenize, Tokenized

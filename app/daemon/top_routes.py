@@ -10,9 +10,9 @@ from app.daemon.answer import Answer, Answers
 from app.daemon.encoder import Json
 from app.daemon.measures import ModelMeasures
 from app.daemon.metrics import group_by_model, kv_use, sum_counts
-from app.daemon.model_worker import ModelWorker
 from app.daemon.state import State, state_of
 from app.daemon.watched_reply import JSONReply
+from app.daemon.workers.model_worker import ModelWorker
 from app.protocol import Generate
 from localllm import __version__
 

@@ -10,7 +10,7 @@ from app.daemon.event_queue import EventQueue, WorkerDied
 from app.daemon.request_id import first_answer_id
 from app.daemon.state import state_of
 from app.daemon.watched_reply import JSONReply
-from app.daemon.worker_process import WorkerProcess
+from app.daemon.workers.worker_process import WorkerProcess
 from app.protocol import Explain, Explained
 from models.errors import NotFound
 

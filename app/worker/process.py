@@ -102,7 +102,7 @@ def _load(message: Load) -> "tuple[LoadedModel, Ready]":
     """Load the model and do the first step's one-time work."""
     from engine.loading import EngineOptions, load_model
     from models.resolve import resolve
-    from models.store import Library
+    from models.store.library import Library
 
     begun_s = time.monotonic()
     library = Library(Path(message.library))

@@ -22,12 +22,12 @@ from engine.network.directory_weights import read_config
 from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import module_paths
 from engine.network.gguf_values import Metadata
-from models.blobs import read_pieces
-from models.choose import find_role
 from models.errors import InvalidInput
 from models.files import ModelFiles
-from models.gguf import GGUFFile, read_gguf
-from models.new_files import NewFile, NewFiles
+from models.formats.gguf import GGUFFile, read_gguf
+from models.hub.choose import find_role
+from models.store.blobs import read_pieces
+from models.store.new_files import NewFile, NewFiles
 
 Target = Literal["gguf", "mlx", "safetensors"]
 

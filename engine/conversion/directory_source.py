@@ -21,8 +21,8 @@ from engine.conversion.vocabulary_metadata import vocabulary_metadata
 from engine.network.directory_weights import read_config
 from engine.network.gguf_names import Place, find_place, tensor_name
 from models.errors import InvalidModelFile
-from models.gguf import TensorInfo, Value
-from models.gguf_writer import encode_value
+from models.formats.gguf import TensorInfo, Value
+from models.formats.gguf_writer import encode_value
 
 _ALWAYS_F32 = (
     ".bias",

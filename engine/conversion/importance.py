@@ -19,8 +19,8 @@ from engine.network.placing import find_module
 from engine.request import Request, SamplingParams
 from models.errors import InvalidInput, InvalidModelFile
 from models.files import ModelFiles
-from models.gguf import read_gguf
-from models.gguf_writer import NewTensor, encode_value, gguf_pieces
+from models.formats.gguf import read_gguf
+from models.formats.gguf_writer import NewTensor, encode_value, gguf_pieces
 
 WINDOW_TOKENS = 512
 

@@ -6,8 +6,8 @@ The rules are llama.cpp's (src/llama-quant.cpp), so that a label means the same 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.ggml_types import BLOCK_FORMATS, FILE_TYPES
-from models.gguf import TensorInfo
+from models.formats.ggml_types import BLOCK_FORMATS, FILE_TYPES
+from models.formats.gguf import TensorInfo
 
 DENSE = ("F32", "F16", "BF16")
 BASE_TYPES = {

@@ -10,9 +10,9 @@ from engine.conversion.source import Slab, WeightSource, read_facts, read_slabs
 from metal_kernels import reference
 from metal_kernels.quantize import quantize_blocks
 from models.errors import InvalidInput, InvalidModelFile, Unsupported
-from models.gguf import TensorInfo
-from models.gguf_writer import NewTensor, encode_value, gguf_bytes, gguf_pieces
-from models.new_files import NewFile, NewFiles
+from models.formats.gguf import TensorInfo
+from models.formats.gguf_writer import NewTensor, encode_value, gguf_bytes, gguf_pieces
+from models.store.new_files import NewFile, NewFiles
 
 QUANTIZATION_VERSION = 2
 """Of GGML's block formats, kept in `general.quantization_version`."""

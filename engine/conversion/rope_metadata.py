@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import Unsupported
-from models.gguf import Value
+from models.formats.gguf import Value
 
 Config = Mapping[str, Any]
 Values = dict[str, Value]

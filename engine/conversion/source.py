@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.conversion.mixes import Facts
 from engine.network.gguf_values import Metadata
-from models.gguf import TensorInfo, Value
+from models.formats.gguf import TensorInfo, Value
 
 MAX_SLAB_WEIGHTS = 1 << 24
 """Rows are read in slabs of about so many weights, which bounds the memory a conversion takes."""

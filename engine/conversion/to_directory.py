@@ -12,8 +12,8 @@ import numpy as np
 from engine.conversion.parameters import DTYPES, Parameter
 from engine.conversion.types import Affine
 from models.errors import InvalidInput, InvalidModelFile, Unsupported
-from models.new_files import NewFile, NewFiles, text_file
-from models.safetensors_writer import NewStoredTensor, safetensors_bytes, safetensors_pieces
+from models.formats.safetensors_writer import NewStoredTensor, safetensors_bytes, safetensors_pieces
+from models.store.new_files import NewFile, NewFiles, text_file
 
 ARCHITECTURES = {
     "cohere": "CohereForCausalLM",

@@ -7,7 +7,7 @@ from typing import Any
 from engine.network.gguf_values import Metadata
 from engine.tokenizer.pretokenizers import find_pretokenizer
 from models.errors import Unsupported
-from models.new_files import NewFile, text_file
+from models.store.new_files import NewFile, text_file
 
 _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 2, 3, 4, 5, 6
 

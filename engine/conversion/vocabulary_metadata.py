@@ -11,7 +11,7 @@ from engine.conversion.sentencepiece import read_scores
 from engine.text.template_loading import read_directory_templates
 from engine.tokenizer.pretokenizers import PreTokenizer, find_pretokenizer
 from models.errors import InvalidModelFile, NotFound, Unsupported
-from models.gguf import Value
+from models.formats.gguf import Value
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 

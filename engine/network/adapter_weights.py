@@ -23,7 +23,7 @@ from metal_kernels import quantized
 from models.adapter_layers import Adapter, read_adapter
 from models.adapters import find_adapter
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile, read_gguf
+from models.formats.gguf import GGUFFile, read_gguf
 
 
 @dataclass(frozen=True)

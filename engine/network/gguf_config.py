@@ -13,7 +13,7 @@ from engine.network.architectures import (
 from engine.network.architectures.architecture import Architecture, Config
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 ARCHITECTURES: dict[str, Architecture] = {
     **dense.ARCHITECTURES,

@@ -12,7 +12,7 @@ from engine.network.architectures.architecture import GATE_UP, LAYER, TOP, Archi
 from engine.network.gguf_config import find_architecture
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 _NOT_WEIGHTS = frozenset(
     {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from models.errors import InvalidModelFile
-from models.gguf import Value
+from models.formats.gguf import Value
 
 _MAX_SIZE = 1 << 30
 

@@ -25,10 +25,10 @@ from engine.network.placing import (
 from engine.network.precision import activation_dtype
 from metal_kernels import grouped, quantized
 from metal_kernels.converted_blocks import convert_blocks
-from models.conversions import loaded_formats
 from models.errors import Unsupported
 from models.fit import total_memory_bytes
-from models.gguf import GGUFFile, TensorInfo
+from models.formats.conversions import loaded_formats
+from models.formats.gguf import GGUFFile, TensorInfo
 
 
 @dataclass(frozen=True)

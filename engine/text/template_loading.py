@@ -8,7 +8,7 @@ from engine.network.gguf_values import Metadata
 from engine.text.chat_template import ChatTemplate
 from engine.text.go_chat_template import GoChatTemplate
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 from models.template import effective_template, is_go_template
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from engine.network.gguf_values import Metadata
 from engine.tokenizer.directory import DirectoryTokenizer
 from engine.tokenizer.gguf import tokenizer_from_metadata
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 class Tokenizer(Protocol):

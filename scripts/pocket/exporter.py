@@ -1,4 +1,7 @@
-"""Writes the last checkpoint of a work directory as one GGUF file and checks its numbers."""
+"""Writes the last checkpoint of a work directory as one F16 GGUF file and checks its numbers.
+
+`localllm quantize FILE Q5_K_M -o models/pocket/pocket.gguf` makes the bundled file of it.
+"""
 
 import argparse
 import json
@@ -15,18 +18,13 @@ from scripts.pocket.network import Network, Shape
 from scripts.pocket.template import TEMPLATE
 from scripts.pocket.tokenizer import CONTROL, END, MARKUP
 
-QUANTIZATIONS = {
-    "F16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
-    "Q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
-}
 PROBE_TOKENS = 48
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/pocket/export", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="the trainer's work directory")
-    parser.add_argument("--output", type=Path, default=Path("models/pocket/pocket.gguf"))
-    parser.add_argument("--quantization", choices=sorted(QUANTIZATIONS), default="Q8_0")
+    parser.add_argument("--output", type=Path, required=True)
     return parser.parse_args()
 
 
@@ -66,11 +64,11 @@ def add_tokenizer(writer: gguf.GGUFWriter, path: Path) -> None:
     writer.add_chat_template(TEMPLATE)
 
 
-def add_settings(writer: gguf.GGUFWriter, shape: Shape, quantization: str) -> None:
+def add_settings(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_name("pocket")
     writer.add_description("The small model that comes with LocalLLM")
     writer.add_license("apache-2.0")
-    writer.add_file_type(QUANTIZATIONS[quantization][1])
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_vocab_size(shape.vocab_size)
     writer.add_context_length(shape.context_length)
     writer.add_embedding_length(shape.width)
@@ -83,26 +81,22 @@ def add_settings(writer: gguf.GGUFWriter, shape: Shape, quantization: str) -> No
     writer.add_layer_norm_rms_eps(shape.norm_eps)
 
 
-def add_tensors(writer: gguf.GGUFWriter, network: Network, quantization: str) -> None:
+def add_tensors(writer: gguf.GGUFWriter, network: Network) -> None:
     heads = {"attn_q": network.shape.num_heads, "attn_k": network.shape.num_kv_heads}
     for name, tensor in network.state_dict().items():
         weight = tensor.float().numpy()
         part = name.split(".")[-2]
         if part in heads:
             weight = pair_neighbours(weight, heads[part])
-        if weight.ndim == 1:
-            writer.add_tensor(name, weight)
-            continue
-        kind = QUANTIZATIONS[quantization][0]
-        writer.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
+        writer.add_tensor(name, weight if weight.ndim == 1 else weight.astype(np.float16))
 
 
-def write_gguf(network: Network, tokenizer: Path, output: Path, quantization: str) -> None:
+def write_gguf(network: Network, tokenizer: Path, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(output, "llama")
-    add_settings(writer, network.shape, quantization)
+    add_settings(writer, network.shape)
     add_tokenizer(writer, tokenizer)
-    add_tensors(writer, network, quantization)
+    add_tensors(writer, network)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -122,7 +116,7 @@ def largest_difference(network: Network, path: Path) -> float:
 def main() -> None:
     args = parse_arguments()
     network, state = load_network(args.work)
-    write_gguf(network, args.work / "tokenizer.json", args.output, args.quantization)
+    write_gguf(network, args.work / "tokenizer.json", args.output)
     difference = largest_difference(network, args.output)
     print(
         f"{args.output}: step {state['step']}, {state['num_tokens'] / 1e6:.2f}M tokens, "

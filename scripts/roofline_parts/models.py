@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.conversion.mixes import Facts, choose_types
-from models.ggml_types import BLOCK_FORMATS
-from models.gguf import TensorInfo
+from models.formats.ggml_types import BLOCK_FORMATS
+from models.formats.gguf import TensorInfo
 
 MIX = "Q4_K_M"
 MLX_BITS = 4.5

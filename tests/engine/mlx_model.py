@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from engine.loading import EngineOptions, load_model
 from engine.network.zoo import build_network
 from models.resolve import resolve
-from models.store import Library
+from models.store.library import Library
 
 WIDE = {**CONFIG, "hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "vocab_size": 64}
 

@@ -6,9 +6,9 @@ import pytest
 
 from metal_kernels import reference
 from metal_kernels.converted_blocks import convert_blocks
-from models.conversions import describe_conversions, loaded_formats
-from models.ggml_types import LOADED_AS
-from models.gguf import TensorInfo
+from models.formats.conversions import describe_conversions, loaded_formats
+from models.formats.ggml_types import LOADED_AS
+from models.formats.gguf import TensorInfo
 
 
 def random_rows(name: str, num_rows: int, num_columns: int) -> np.ndarray:

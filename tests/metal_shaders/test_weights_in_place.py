@@ -9,7 +9,7 @@ import pytest
 from engine.network_loading import load_network
 from metal_kernels.metal import mapping
 from models.files import ModelFiles
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 
 POCKET = Path(__file__).parents[2] / "models" / "pocket" / "pocket.gguf"
 

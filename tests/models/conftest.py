@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.store import Library
+from models.store.library import Library
 from tests.models.hub import FakeHub, serving
 from tests.models.pulling import REPO, model
 
@@ -20,7 +20,7 @@ def library(tmp_path: Path) -> Library:
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
     """A Hub stand-in with nothing in it; retries wait for milliseconds."""
     monkeypatch.setenv("HF_TOKEN", "")
-    monkeypatch.setattr("models.hub.RETRY_BASE_S", 0.01)
+    monkeypatch.setattr("models.hub.snapshot.RETRY_BASE_S", 0.01)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf-cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
     with serving(FakeHub()) as server:

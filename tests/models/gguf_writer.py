@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.ggml_types import BLOCK_FORMATS
+from models.formats.ggml_types import BLOCK_FORMATS
 
 TYPE_IDS = {form.name: type_id for type_id, form in BLOCK_FORMATS.items()}
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)

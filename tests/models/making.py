@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from models.blobs import hash_file
-from models.manifest import Format, Layer, Manifest, Role
-from models.store import Library
+from models.store.blobs import hash_file
+from models.store.library import Library
+from models.store.manifest import Format, Layer, Manifest, Role
 
 ROLES: Mapping[str, Role] = {".gguf": "model", ".safetensors": "model", ".json": "config"}
 

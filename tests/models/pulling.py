@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from models.hub.pull import PullProgress, pull
 from models.name import ModelName
-from models.pull import PullProgress, pull
 from models.resolve import resolve
-from models.store import Library
+from models.store.library import Library
 from tests.models import gguf_writer as w
 from tests.models.hub import FakeHub, Fault
 

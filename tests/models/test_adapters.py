@@ -8,20 +8,20 @@ import pytest
 from models.adapter_bases import find_bases, find_source, how_to_apply
 from models.adapter_layers import read_adapter
 from models.adapters import find_adapter
-from models.choose import choose_files
 from models.create import NewModel, create_model
 from models.errors import InvalidInput, InvalidModelFile, NotFound, Unsupported, UserError
 from models.export import export_model
-from models.hub import Hub, HubFile
+from models.hub.choose import choose_files
+from models.hub.snapshot import Hub, HubFile
+from models.hub.update import find_update
 from models.importing import import_model
 from models.local_model import model_at
-from models.manifest import Manifest, Source
 from models.name import ModelName
 from models.ollama_store import find_ollama_models
 from models.resolve import resolve, resolve_adapter
 from models.scan import find_cached_models
-from models.store import Library
-from models.update import find_update
+from models.store.library import Library
+from models.store.manifest import Manifest, Source
 from tests.models import gguf_writer as w
 from tests.models.adapter_files import BASE, gguf_bytes, mlx_files, peft_files, write
 from tests.models.hub import FakeHub

@@ -2,12 +2,12 @@
 
 import pytest
 
-from models.catalogue import CATALOGUE_DATE, ENTRIES, find_entry
-from models.choose import Choice, choose_files, find_label
 from models.errors import InvalidInput, NotFound, Unsupported
-from models.hub import HubFile
+from models.hub.catalogue import CATALOGUE_DATE, ENTRIES, find_entry
+from models.hub.choose import Choice, choose_files, find_label
+from models.hub.pull import find_target
+from models.hub.snapshot import HubFile
 from models.name import ModelName
-from models.pull import find_target
 
 
 def choose(names: list[str], wanted: str | None = None) -> Choice:

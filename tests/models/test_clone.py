@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from models.clone import clone_file
-from models.dedupe import find_duplicates, merge
 from models.importing import import_model
 from models.local_model import model_at
 from models.name import ModelName
 from models.places import Places
-from models.store import Library
+from models.store.clone import clone_file
+from models.store.dedupe import find_duplicates, merge
+from models.store.library import Library
 from tests.models import gguf_writer as w
 from tests.models.layouts import add_lm_studio_model
 

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.blobs import hash_file
 from models.create import NewModel, create_model
-from models.dedupe import find_duplicates, merge
 from models.errors import NotFound
 from models.export import export_model
 from models.importing import Way, import_model
@@ -20,7 +18,9 @@ from models.local_model import model_at
 from models.name import ModelName
 from models.places import Places
 from models.resolve import resolve
-from models.store import Library
+from models.store.blobs import hash_file
+from models.store.dedupe import find_duplicates, merge
+from models.store.library import Library
 from tests.models import gguf_writer as w
 from tests.models.crashing import crash_before
 from tests.models.layouts import add_lm_studio_model

@@ -8,10 +8,10 @@ import pytest
 from models.create import NewModel, create_model
 from models.details import describe
 from models.errors import InvalidInput, InvalidModelFile, NotFound, Unsupported
-from models.manifest import Manifest
 from models.name import ModelName
 from models.resolve import resolve
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Manifest
 from tests.models import gguf_writer as w
 from tests.models.adapter_files import gguf_bytes, mlx_files, write
 from tests.models.making import add_model, check_integrity

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from models.clone import clone_file
-from models.dedupe import MIN_BYTES, Duplicate, find_duplicates, merge
 from models.places import Places
-from models.store import Library
+from models.store.clone import clone_file
+from models.store.dedupe import MIN_BYTES, Duplicate, find_duplicates, merge
+from models.store.library import Library
 from tests.models.layouts import add_cached_repo, add_lm_studio_model, add_ollama_model
 from tests.models.making import add_model, check_integrity
 
@@ -65,7 +65,7 @@ def test_a_clone_keeps_each_files_own_times(
         shutil.copyfile(source, target)
         return True
 
-    monkeypatch.setattr("models.dedupe.clone_file", clone)
+    monkeypatch.setattr("models.store.dedupe.clone_file", clone)
     found = only(library, places)
     os.utime(found.copies[0].path, ns=(5, 5))
     found = only(library, places)
@@ -104,8 +104,8 @@ def test_a_disk_that_cannot_link_is_told(
     def refuse(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr("models.dedupe.clone_file", lambda *_: False)
-    monkeypatch.setattr("models.dedupe.os.link", refuse)
+    monkeypatch.setattr("models.store.dedupe.clone_file", lambda *_: False)
+    monkeypatch.setattr("models.store.dedupe.os.link", refuse)
     assert {one.reason for one in merge(only(library, places))} == {"invalid cross-device link"}
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_changes_while_it_is_read_counts_for_nothing(
         os.utime(path, ns=(1, 1))
         return "sha256:" + "0" * 64
 
-    monkeypatch.setattr("models.dedupe.hash_file", hash_and_change)
+    monkeypatch.setattr("models.store.dedupe.hash_file", hash_and_change)
     assert find_duplicates(library, places) == []
 
 

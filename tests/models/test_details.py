@@ -8,7 +8,7 @@ import pytest
 from models.details import describe, find_capabilities, format_count
 from models.errors import InvalidModelFile
 from models.fit import cache_token_bytes
-from models.mlx_metadata import mlx_metadata
+from models.formats.mlx_metadata import mlx_metadata
 from models.resolve import resolve_path
 from tests.models import gguf_writer as w
 from tests.models.safetensors_writer import write_mlx

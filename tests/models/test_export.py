@@ -10,7 +10,7 @@ from models.export import export_model
 from models.modelfile import parse_modelfile
 from models.name import ModelName
 from models.resolve import resolve, resolve_path
-from models.store import Library
+from models.store.library import Library
 from tests.models import gguf_writer as w
 from tests.models.making import add_model
 from tests.models.safetensors_writer import write_mlx

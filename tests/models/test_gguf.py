@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from models.errors import InvalidModelFile, NotFound
-from models.ggml_types import BLOCK_FORMATS, FILE_TYPES
-from models.gguf import read_gguf
+from models.formats.ggml_types import BLOCK_FORMATS, FILE_TYPES
+from models.formats.gguf import read_gguf
 from tests.models import gguf_writer as w
 
 

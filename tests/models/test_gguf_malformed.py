@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from models import gguf_reader
 from models.errors import InvalidModelFile
-from models.gguf import read_gguf
-from models.gguf_header import parse_header
+from models.formats import gguf_reader
+from models.formats.gguf import read_gguf
+from models.formats.gguf_header import parse_header
 from tests.models import gguf_writer as w
 
 GOOD = w.model_bytes(w.LLAMA, w.WEIGHTS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.errors import InvalidModelFile, NotFound, UserError
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 from tests.models import gguf_writer as w
 
 Change = Callable[[list[Path]], object]

@@ -6,9 +6,9 @@ import gguf
 import numpy as np
 import pytest
 
-from models.gguf import read_gguf
-from models.gguf_reader import Value
-from models.gguf_writer import NewTensor, encode_value, gguf_bytes, gguf_pieces
+from models.formats.gguf import read_gguf
+from models.formats.gguf_reader import Value
+from models.formats.gguf_writer import NewTensor, encode_value, gguf_bytes, gguf_pieces
 
 VALUES: dict[str, Value] = {
     "general.architecture": "llama",

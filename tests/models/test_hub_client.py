@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from models.errors import InvalidInput, NotFound, Unreachable
-from models.hub import Cancelled, Hub
+from models.hub.snapshot import Cancelled, Hub
 from tests.models.hub import FakeHub, Fault, git_oid, sha256
 
 

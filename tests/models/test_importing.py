@@ -9,12 +9,12 @@ from models.details import describe
 from models.errors import InvalidInput, InvalidModelFile, NotFound, StorageError
 from models.importing import Way, import_model
 from models.local_model import LocalModel, model_at, name_of
-from models.manifest import Manifest
 from models.name import ModelName
 from models.ollama_store import find_ollama_models
 from models.resolve import resolve
 from models.scan import find_cached_models
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Manifest
 from tests.models import gguf_writer as w
 from tests.models.hub import FakeHub
 from tests.models.layouts import add_cached_repo, add_ollama_model
@@ -165,7 +165,7 @@ def test_a_file_of_the_library_itself_is_refused(library: Library, tmp_path: Pat
 def test_a_file_that_changes_while_it_is_read_is_refused(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.blobs import hash_file
+    from models.store.blobs import hash_file
 
     path = w.write_llama(tmp_path / "m.gguf")
 
@@ -188,7 +188,7 @@ def test_a_link_across_disks_is_refused_and_a_move_copies(
 
     path = w.write_llama(tmp_path / "m.gguf")
     content = path.read_bytes()
-    monkeypatch.setattr("models.blobs.os.link", refuse)
+    monkeypatch.setattr("models.store.blobs.os.link", refuse)
     with pytest.raises(StorageError, match="no hard link") as caught:
         take(model_at(path), library, "link")
     assert "--copy" in str(caught.value.hint)

@@ -8,10 +8,10 @@ import pytest
 from models.errors import InvalidInput, StorageError
 from models.files import ModelFiles
 from models.name import ModelName
-from models.new_files import NewFile, NewFiles, check_target, store_files, text_file, watch
-from models.new_files import write_files as write
 from models.resolve import resolve
-from models.store import Library
+from models.store.library import Library
+from models.store.new_files import NewFile, NewFiles, check_target, store_files, text_file, watch
+from models.store.new_files import write_files as write
 from tests.models import gguf_writer as w
 from tests.models.making import check_integrity
 

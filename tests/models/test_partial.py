@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.partial import PartialFile, count_completed, progress_path
+from models.hub.partial import PartialFile, count_completed, progress_path
 
 
 def test_segments_are_filled_in_any_order_and_remembered(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from models.errors import (
     NotFound,
     UserError,
 )
+from models.hub.pull import PullProgress, pull
 from models.name import ModelName
-from models.pull import PullProgress, pull
 from models.resolve import resolve
-from models.store import Library
+from models.store.library import Library
 from tests.models import gguf_writer as w
 from tests.models.hub import TOKEN, FakeHub, Fault, git_oid, sha256
 from tests.models.making import check_integrity
@@ -104,7 +104,7 @@ def test_small_files_of_an_interrupted_pull_are_not_fetched_again(
 def test_a_large_file_comes_in_segments_side_by_side(
     hub: FakeHub, library: Library, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.download.SEGMENT_BYTES", 7_000)
+    monkeypatch.setattr("models.hub.download.SEGMENT_BYTES", 7_000)
     run(hub, library)
     assert stored(library) == content
     ranges = {

@@ -15,9 +15,9 @@ from models.errors import (
     Unreachable,
     UserError,
 )
+from models.hub.pull import pull
 from models.name import ModelName
-from models.pull import pull
-from models.store import Library
+from models.store.library import Library
 from tests.models.hub import FakeHub, Fault, sha256
 from tests.models.making import check_integrity
 from tests.models.pulling import REPO, cancel_after, model, run, served, stored
@@ -48,7 +48,7 @@ def test_passing_faults_are_overcome_bit_exactly(
     hub: FakeHub, library: Library, content: bytes, case: str, segment_bytes: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("models.download.SEGMENT_BYTES", segment_bytes)
+    monkeypatch.setattr("models.hub.download.SEGMENT_BYTES", segment_bytes)
     hub.faults += [
         Fault(f.where, f.kind, f.times, f.status, f.after_bytes, f.headers) for f in FAULTS[case]
     ]
@@ -178,7 +178,7 @@ def test_an_unknown_repository_and_no_server_are_told_apart(
 ) -> None:
     with pytest.raises(NotFound, match="org/none: no such repository"):
         run(hub, library, "org/none")
-    monkeypatch.setattr("models.hub.MAX_TRIES", 2)
+    monkeypatch.setattr("models.hub.snapshot.MAX_TRIES", 2)
     with pytest.raises(Unreachable, match=r"no answer from http://127\.0\.0\.1:9"):
         list(pull(ModelName.parse("o/r"), library, endpoint="http://127.0.0.1:9"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

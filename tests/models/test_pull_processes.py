@@ -10,7 +10,7 @@ import time
 import pytest
 
 from models.name import ModelName
-from models.store import Library
+from models.store.library import Library
 from tests.models import gguf_writer as w
 from tests.models.hub import FakeHub
 from tests.models.making import check_integrity
@@ -20,10 +20,10 @@ PULL = """
 import sys
 from pathlib import Path
 from models.name import ModelName
-from models.pull import pull
-from models.store import Library
-import models.download
-models.download.SEGMENT_BYTES = int(sys.argv[4])
+from models.hub.pull import pull
+from models.store.library import Library
+import models.hub.download
+models.hub.download.SEGMENT_BYTES = int(sys.argv[4])
 for _ in pull(ModelName.parse(sys.argv[2]), Library(Path(sys.argv[1])), endpoint=sys.argv[3]):
     pass
 """
@@ -84,8 +84,8 @@ import random, sys, time
 from pathlib import Path
 from models.errors import NotFound
 from models.name import ModelName
-from models.pull import pull
-from models.store import Library
+from models.hub.pull import pull
+from models.store.library import Library
 library, rng, end = Library(Path(sys.argv[1])), random.Random(int(sys.argv[3])), float(sys.argv[4])
 end += time.monotonic()
 while time.monotonic() < end:

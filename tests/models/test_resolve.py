@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from models.errors import InvalidInput, InvalidModelFile, NotFound
-from models.gguf import read_gguf
-from models.manifest import Layer, Manifest
+from models.formats.gguf import read_gguf
 from models.resolve import resolve
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Layer, Manifest
 from tests.models import gguf_writer as w
 from tests.models.making import add_model
 from tests.models.safetensors_writer import write_mlx

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from models.errors import InvalidModelFile, NotFound
-from models.safetensors import open_safetensors, parse_header
+from models.formats.safetensors import open_safetensors, parse_header
 from tests.models.safetensors_writer import file_bytes, write_mlx
 
 

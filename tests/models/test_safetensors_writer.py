@@ -5,8 +5,8 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from models.safetensors import open_safetensors
-from models.safetensors_writer import NewStoredTensor, safetensors_bytes, safetensors_pieces
+from models.formats.safetensors import open_safetensors
+from models.formats.safetensors_writer import NewStoredTensor, safetensors_bytes, safetensors_pieces
 
 TENSORS = (
     NewStoredTensor("a.weight", "U32", (3, 5)),

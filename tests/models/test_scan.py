@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from models.manifest import Source
 from models.name import ModelName
 from models.ollama_store import find_ollama_models
 from models.places import Places, find_places
 from models.scan import find_cached_models, find_lm_studio_models, scan
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Source
 from models.template import is_go_template
 from tests.models import gguf_writer as w
 from tests.models.layouts import COMMIT, add_cached_repo, add_lm_studio_model, add_ollama_model

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.hub import Hub
-from models.search import search_hub
+from models.hub.search import search_hub
+from models.hub.snapshot import Hub
 from tests.models.hub import FakeHub
 from tests.models.pulling import model
 from tests.models.safetensors_writer import write_mlx
@@ -38,7 +38,7 @@ def test_loadable_repositories_are_found_the_most_downloaded_first(filled: FakeH
 def test_a_machine_with_little_memory_is_told_so(
     filled: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.search.total_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr("models.hub.search.total_memory_bytes", lambda: 10_000)
     (_, found, _) = search_hub(Hub(endpoint=filled.endpoint), "tiny")
     assert (found.label, found.fit) == ("Q4_K_M", "too large")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from models.disk import locked
 from models.errors import InvalidInput, InvalidModelFile, NotFound, StorageError
-from models.manifest import Layer, Manifest
+from models.hub.partial import PartialFile
 from models.name import ModelName
-from models.partial import PartialFile
-from models.store import Library
+from models.store.disk import locked
+from models.store.library import Library
+from models.store.manifest import Layer, Manifest
 from tests.models import gguf_writer as w
 from tests.models.making import add_model, check_integrity
 

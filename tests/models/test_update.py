@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from models.create import NewModel, create_model
-from models.hub import Hub
+from models.hub.pull import pull_target
+from models.hub.snapshot import Hub
+from models.hub.update import Update, find_update
 from models.name import ModelName
-from models.pull import pull_target
-from models.store import Library
-from models.update import Update, find_update
+from models.store.library import Library
 from tests.models.hub import FakeHub
 from tests.models.making import add_model, check_integrity
 from tests.models.pulling import NAME, REPO, model, run, stored

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from models.hub.partial import PartialFile
 from models.importing import import_model
 from models.local_model import model_at
 from models.name import ModelName
-from models.partial import PartialFile
 from models.places import Places
-from models.store import Library
-from models.usage import measure
+from models.store.library import Library
+from models.store.usage import measure
 from tests.models import gguf_writer as w
 from tests.models.layouts import add_ollama_model
 from tests.models.making import add_model

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 Config = dict[str, Any]
 Family = Callable[[GGUFFile, Metadata], Config]

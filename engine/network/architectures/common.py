@@ -10,7 +10,7 @@ import numpy as np
 from engine.network.architectures.architecture import Config
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 MAX_SIZE = 1 << 20
 """Of anything that a network has so many of side by side: far above every model there is."""

@@ -8,7 +8,7 @@ from engine.network.architectures.architecture import Architecture, Config, expe
 from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 _SOFTMAX, _SIGMOID = 1, 2
 """Values of `expert_gating_func`; 0 or none is softmax."""

@@ -11,7 +11,7 @@ from engine.network.architectures.common import common_config, layer_kinds
 from engine.network.architectures.experts import granite_scales, mixtral_config
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 def _llama(file: GGUFFile, metadata: Metadata) -> Config:

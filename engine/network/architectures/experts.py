@@ -14,7 +14,7 @@ from engine.network.architectures.architecture import (
 from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 def mixtral_config(file: GGUFFile, metadata: Metadata) -> Config:

@@ -15,7 +15,7 @@ from engine.network.architectures.common import common_config, num_used_experts
 from engine.network.architectures.recurrent import state_head_dim
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 def _gated_delta(file: GGUFFile, metadata: Metadata) -> Config:

@@ -11,7 +11,7 @@ from engine.network.architectures.common import (
 )
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 def _gemma(file: GGUFFile, metadata: Metadata) -> Config:

@@ -18,7 +18,7 @@ from engine.network.architectures.recurrent import (
 )
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 def _layers_with(file: GGUFFile, num_layers: int, tensor: str) -> list[int]:

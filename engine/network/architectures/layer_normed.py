@@ -9,7 +9,7 @@ from engine.network.architectures.architecture import Architecture, Config
 from engine.network.architectures.common import common_config
 from engine.network.gguf_values import Metadata
 from models.errors import Unsupported
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 
 def _layer_normed(file: GGUFFile, metadata: Metadata, model_type: str) -> Config:

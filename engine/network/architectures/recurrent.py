@@ -6,7 +6,7 @@ from engine.network.architectures.architecture import Architecture, Config
 from engine.network.architectures.common import read_num_layers, read_width
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile
-from models.gguf import GGUFFile
+from models.formats.gguf import GGUFFile
 
 SSM_NAMES = {
     "ssm_in": "in_proj",

@@ -11,8 +11,8 @@ import pytest
 from gguf import GGUFWriter
 
 from app.locations import library_dir
-from models.manifest import Details, Layer, Manifest
-from models.store import Library
+from models.store.library import Library
+from models.store.manifest import Details, Layer, Manifest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

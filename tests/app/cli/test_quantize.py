@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 from tests.app.cli.conftest import ROOT, Run
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.locations import library_dir
-from models.dedupe import MIN_BYTES
-from models.store import Library
+from models.store.dedupe import MIN_BYTES
+from models.store.library import Library
 from tests.models.layouts import add_lm_studio_model, add_ollama_model
 from tests.models.making import add_model
 

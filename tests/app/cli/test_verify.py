@@ -14,9 +14,9 @@ from app.cli.show import show_command
 from app.cli.verify import verify_command
 from engine.kernel_accuracy import measure_kernels
 from models.errors import InvalidInput, InvalidModelFile
-from models.file_hashes import check_hashes
 from models.files import ModelFiles
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
+from models.store.file_hashes import check_hashes
 from scripts.golden_models import Recipe, write_golden_model
 
 

@@ -19,12 +19,12 @@ import uvicorn
 
 from app.client import DaemonClient
 from app.daemon.application import make_application
-from app.daemon.catalog import Catalog
-from app.daemon.model_pool import ModelPool, make_limits
+from app.daemon.ollama.catalog import Catalog
 from app.daemon.serve import listen
 from app.daemon.state import State
+from app.daemon.workers.model_pool import ModelPool, make_limits
 from app.settings import Settings
-from models.store import Library
+from models.store.library import Library
 
 FAKE_WORKER = [sys.executable, str(Path(__file__).with_name("fake_worker.py"))]
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.daemon.anthropic_requests import parse_messages_request
+from app.daemon.anthropic.requests import parse_messages_request
 from models.errors import InvalidInput
 
 

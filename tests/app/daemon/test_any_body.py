@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.daemon.anthropic_requests import parse_messages_request
+from app.daemon.anthropic.requests import parse_messages_request
 from app.daemon.embed_requests import (
     parse_embed,
     parse_older_embed,
@@ -16,9 +16,9 @@ from app.daemon.embed_requests import (
     parse_rerank,
 )
 from app.daemon.fields import parse_body
-from app.daemon.ollama_requests import TextRequest, parse_chat, parse_generate, to_generates
-from app.daemon.openai_requests import parse_chat_completion, parse_completion
-from app.daemon.responses_requests import parse_response_request
+from app.daemon.ollama.requests import TextRequest, parse_chat, parse_generate, to_generates
+from app.daemon.openai.requests import parse_chat_completion, parse_completion
+from app.daemon.openai.responses_requests import parse_response_request
 from models.errors import UserError
 from models.files import ModelFiles
 

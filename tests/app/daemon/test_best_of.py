@@ -3,9 +3,9 @@
 import pytest
 
 from app.daemon.answer import Answer
-from app.daemon.completion_replies import CompletionEncoder
 from app.daemon.encoder import Times
-from app.daemon.openai_requests import parse_completion
+from app.daemon.openai.completion_replies import CompletionEncoder
+from app.daemon.openai.requests import parse_completion
 from app.protocol import Delta, Done, Generate, Started
 from engine.request import RequestStats
 from models.errors import InvalidInput

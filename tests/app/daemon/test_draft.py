@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from app.daemon.catalog import Catalog
-from app.daemon.model_pool import make_load
-from app.daemon.model_worker import ModelSource
-from app.daemon.ollama_requests import parse_chat
+from app.daemon.ollama.catalog import Catalog
+from app.daemon.ollama.requests import parse_chat
+from app.daemon.workers.model_pool import make_load
+from app.daemon.workers.model_worker import ModelSource
 from app.settings import Settings
 from models.errors import InvalidInput, NotFound
 from models.files import ModelFiles
 from models.parameters import parse_parameter
-from models.store import Library
+from models.store.library import Library
 
 
 def chat(**options: object) -> dict[str, object]:

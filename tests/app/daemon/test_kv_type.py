@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from app.daemon.catalog import Catalog
-from app.daemon.model_pool import make_load
-from app.daemon.ollama_requests import parse_chat
+from app.daemon.ollama.catalog import Catalog
+from app.daemon.ollama.requests import parse_chat
+from app.daemon.workers.model_pool import make_load
 from app.settings import Settings, read_settings
 from models.errors import InvalidInput
 from models.parameters import parse_parameter
-from models.store import Library
+from models.store.library import Library
 
 
 def test_ollamas_variable_is_read_after_ours() -> None:

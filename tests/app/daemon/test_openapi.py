@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.daemon import anthropic_fields, ollama_fields, openai_fields
-from app.daemon.anthropic_requests import parse_messages_request
-from app.daemon.create_routes import parse_new_model
+from app.daemon.anthropic import fields as anthropic_fields
+from app.daemon.anthropic.requests import parse_messages_request
 from app.daemon.embed_requests import (
     parse_embed,
     parse_older_embed,
@@ -17,10 +16,13 @@ from app.daemon.embed_requests import (
     parse_rerank,
 )
 from app.daemon.fields import Fields
-from app.daemon.ollama_requests import parse_chat, parse_generate
-from app.daemon.openai_requests import parse_chat_completion, parse_completion
+from app.daemon.ollama import fields as ollama_fields
+from app.daemon.ollama.create_routes import parse_new_model
+from app.daemon.ollama.requests import parse_chat, parse_generate
+from app.daemon.openai import fields as openai_fields
+from app.daemon.openai.requests import parse_chat_completion, parse_completion
+from app.daemon.openai.responses_requests import parse_response_request
 from app.daemon.openapi import OPERATIONS
-from app.daemon.responses_requests import parse_response_request
 from app.daemon.struct import Field, Struct
 from models.errors import UserError
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from models.errors import NotFound
-from models.pull import PullProgress
+from models.hub.pull import PullProgress
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -31,7 +31,7 @@ def play(monkeypatch) -> Callable[..., threading.Event]:
             finally:
                 closed.set()
 
-        monkeypatch.setattr("app.daemon.pull_routes.pull", pull)
+        monkeypatch.setattr("app.daemon.ollama.pull_routes.pull", pull)
         return closed
 
     return start

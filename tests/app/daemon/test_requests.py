@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from app.daemon.addresses import is_allowed_host, is_allowed_origin, is_loopback
-from app.daemon.anthropic_requests import parse_messages_request
+from app.daemon.anthropic.requests import parse_messages_request
 from app.daemon.fields import Fields, parse_body
-from app.daemon.ollama_requests import parse_chat, parse_generate, to_generates
-from app.daemon.openai_requests import parse_chat_completion, parse_completion
-from app.daemon.options import parse_options
+from app.daemon.ollama.options import parse_options
+from app.daemon.ollama.requests import parse_chat, parse_generate, to_generates
+from app.daemon.openai.requests import parse_chat_completion, parse_completion
 from app.daemon.struct import Struct, text
 from app.protocol import Generate
 from engine.request import Grammar

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from app.daemon.response_store import ResponseStore, StoredResponse
-from app.daemon.responses_requests import parse_response_request
+from app.daemon.openai.response_store import ResponseStore, StoredResponse
+from app.daemon.openai.responses_requests import parse_response_request
 from models.errors import NotFound
 
 

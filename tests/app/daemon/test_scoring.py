@@ -1,10 +1,10 @@
 """Echo with log-probabilities, as evaluation harnesses score texts with it."""
 
 from app.daemon.answer import Answer
-from app.daemon.completion_replies import CompletionEncoder
 from app.daemon.encoder import Times
-from app.daemon.ollama_requests import to_generates
-from app.daemon.openai_requests import parse_completion
+from app.daemon.ollama.requests import to_generates
+from app.daemon.openai.completion_replies import CompletionEncoder
+from app.daemon.openai.requests import parse_completion
 from app.protocol import Delta, Done, Generate
 from engine.request import RequestStats
 from models.files import ModelFiles

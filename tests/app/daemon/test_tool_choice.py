@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.daemon.anthropic_requests import parse_messages_request
-from app.daemon.ollama_requests import TextRequest, to_generates
-from app.daemon.openai_requests import parse_chat_completion
-from app.daemon.responses_requests import parse_response_request
+from app.daemon.anthropic.requests import parse_messages_request
+from app.daemon.ollama.requests import TextRequest, to_generates
+from app.daemon.openai.requests import parse_chat_completion
+from app.daemon.openai.responses_requests import parse_response_request
 from models.errors import InvalidInput
 from models.files import ModelFiles
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.daemon.watchdog import step_limit_s
+from app.daemon.workers.watchdog import step_limit_s
 from tests.app.daemon.test_worker_life import read_until, say, text_of
 
 

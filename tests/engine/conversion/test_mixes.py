@@ -10,7 +10,7 @@ import pytest
 from engine.conversion.mixes import BASE_TYPES, DENSE, Facts, choose_types
 from engine.conversion.types import Affine, parse_type
 from models.errors import InvalidInput
-from models.gguf import TensorInfo
+from models.formats.gguf import TensorInfo
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "golden" / "llama_cpp_mixes.json").read_text()

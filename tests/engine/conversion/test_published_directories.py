@@ -15,9 +15,9 @@ from engine.conversion.convert import convert
 from engine.conversion.vocabulary_files import tokenizer_files
 from engine.loading import EngineOptions, load_model
 from engine.network.gguf_values import Metadata
-from models.gguf import read_gguf
-from models.new_files import write_files
+from models.formats.gguf import read_gguf
 from models.resolve import resolve_path
+from models.store.new_files import write_files
 
 FOLDER = Path(__file__).parents[2] / "golden" / "architectures"
 

@@ -22,10 +22,10 @@ from engine.network_loading import load_network
 from metal_kernels import reference
 from metal_kernels.quantize import quantize_blocks
 from models.errors import InvalidInput, InvalidModelFile
-from models.gguf import GGUFFile, read_gguf
-from models.gguf_writer import NewTensor, encode_value, gguf_pieces
-from models.new_files import write_files
+from models.formats.gguf import GGUFFile, read_gguf
+from models.formats.gguf_writer import NewTensor, encode_value, gguf_pieces
 from models.resolve import resolve_path
+from models.store.new_files import write_files
 from scripts.make_synthetic_model import Shape, write_model
 
 SHAPE = Shape(

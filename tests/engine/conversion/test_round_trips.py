@@ -22,9 +22,9 @@ from engine.network.gguf_names import module_paths
 from engine.network.gguf_values import Metadata
 from engine.request import Request, SamplingParams
 from models.errors import InvalidInput, Unsupported
-from models.gguf import read_gguf
-from models.new_files import write_files
+from models.formats.gguf import read_gguf
 from models.resolve import resolve_path
+from models.store.new_files import write_files
 
 FOLDER = Path(__file__).parents[2] / "golden" / "architectures"
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "log_probabilities.json").read_text())

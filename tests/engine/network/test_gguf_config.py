@@ -9,7 +9,7 @@ from engine.network.gguf_config import config_from_gguf
 from engine.network.gguf_names import module_paths
 from engine.network.gguf_values import Metadata
 from models.errors import InvalidModelFile, Unsupported
-from models.gguf import GGUFFile, read_gguf
+from models.formats.gguf import GGUFFile, read_gguf
 
 ARCHITECTURES = Path(__file__).parents[2] / "golden" / "architectures"
 

@@ -12,7 +12,7 @@ from engine.loading import EngineOptions, load_model
 from engine.network.gguf_config import config_from_gguf
 from engine.request import Request, SamplingParams
 from models.errors import Unsupported
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 from models.resolve import resolve_path
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "architectures"

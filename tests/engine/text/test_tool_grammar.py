@@ -10,7 +10,7 @@ from engine.text.output_pieces import CallPart, Piece, Thinking, ToolCall
 from engine.text.tool_grammar import make_tool_grammar
 from engine.tokenizer import Tokenizer, load_gguf_tokenizer
 from models.errors import Unsupported
-from models.gguf import read_gguf
+from models.formats.gguf import read_gguf
 from tests.engine.vocabularies import bpe_values, make_tokenizer
 
 POCKET = Path(__file__).parents[3] / "models" / "pocket" / "pocket.gguf"

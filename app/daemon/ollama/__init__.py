@@ -1,0 +1,1 @@
+"""Ollama's API: its fields, requests, replies and routes."""

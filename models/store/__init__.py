@@ -1,0 +1,1 @@
+"""The library on disk: blobs by digest, manifests by name."""
