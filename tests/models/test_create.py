@@ -95,12 +95,11 @@ def test_an_adapter_is_kept_with_the_name(library: Library, tmp_path: Path) -> N
     assert len(files.paths) == 1
 
 
-def test_a_go_template_is_kept_and_not_used(library: Library) -> None:
+def test_a_go_template_is_kept_and_used(library: Library) -> None:
     add_model(library, "base", {"m.gguf": GGUF})
     make(library, base="base", template="{{ .Prompt }}")
     files = resolve("new", library)
-    assert files.template == "{{ .Prompt }}"
-    assert describe(files).template == w.LLAMA["tokenizer.chat_template"]
+    assert files.template == describe(files).template == "{{ .Prompt }}"
 
 
 @pytest.mark.parametrize(

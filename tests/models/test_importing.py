@@ -79,7 +79,7 @@ def test_a_cached_repository_is_used_in_place_and_survives_a_new_snapshot(
                path.is_symlink()) == 0  # fmt: skip
 
 
-def test_an_ollama_model_keeps_its_settings_and_its_go_template_is_not_used(
+def test_an_ollama_model_keeps_its_settings_and_its_go_template(
     library: Library, tmp_path: Path
 ) -> None:
     layers = {
@@ -94,8 +94,7 @@ def test_an_ollama_model_keeps_its_settings_and_its_go_template_is_not_used(
     (local,), _ = find_ollama_models(tmp_path)
     take(local, library)
     files = resolve("t:1b", library)
-    assert files.template == "{{ .Prompt }}"
-    assert describe(files).template == w.LLAMA["tokenizer.chat_template"]
+    assert files.template == describe(files).template == "{{ .Prompt }}"
     assert files.system == "Be brief."
     assert files.parameters == {"temperature": 0.1, "stop": ["x"]}
     assert files.messages == ({"role": "user", "content": "hi"},)

@@ -139,7 +139,7 @@ def test_a_full_disk_is_noticed_before_the_first_byte(
     assert content
     usage = shutil.disk_usage("/")
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000))
-    with pytest.raises(StorageError, match="GB are free"):
+    with pytest.raises(StorageError, match="more are needed, 268 MB to spare, and 0 MB are free"):
         run(hub, library)
     assert served(hub) == 0
 
