@@ -12,7 +12,14 @@ assert spec.loader is not None
 tables = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tables)
 
-ANSWERED_ONLY = {"GET /api/status", "POST /api/signout", "DELETE /api/user/keys/{key}"}
+ANSWERED_ONLY = {
+    "GET /api/status",
+    "POST /api/signout",
+    "DELETE /api/user/keys/{key}",
+    "POST /api/experimental/web_search",
+    "POST /api/experimental/web_fetch",
+    "GET /api/experimental/model-recommendations",
+}
 """Ollama's cloud and accounts, of which there is nothing to say."""
 
 
