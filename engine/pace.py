@@ -5,7 +5,9 @@ from engine.plan import SchedulerOutput
 MAX_SLOWDOWN = 1.7
 """A step with prefill may take so many times what it takes without."""
 
-MIN_ROWS = 8
+MIN_ROWS = 6
+"""Prefill goes on with so many, whatever they cost; behind thousands of tokens that decides."""
+
 _SMOOTHING = 0.3
 
 
